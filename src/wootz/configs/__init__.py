@@ -1,0 +1,1 @@
+"""Hydra's YAML files: one per command, one per choice of a group; the schemas stand beside the code."""

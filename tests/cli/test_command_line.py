@@ -1,0 +1,93 @@
+"""What a user types: help, typing mistakes, odd paths. Every YAML is composed."""
+
+from pathlib import Path
+
+import pytest
+
+from wootz.cli.arguments import split_arguments
+from wootz.cli.commands import COMMANDS, resolve
+from wootz.cli.compose import compose_config, sweep
+from wootz.cli.main import main
+from wootz.errors import WootzError
+
+CHOICES = [
+    (name, group, choice)
+    for name, command in COMMANDS.items()
+    for group, choices in command.groups.items()
+    for choice in choices
+]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_composes_to_its_dataclass(name):
+    assert isinstance(compose_config(name, []), resolve(COMMANDS[name].schema))
+
+
+@pytest.mark.parametrize(("name", "group", "choice"), CHOICES)
+def test_every_choice_composes_to_its_schema(name, group, choice):
+    config = compose_config(name, [f"{group}={choice}"])
+    assert isinstance(getattr(config, group), resolve(COMMANDS[name].groups[group][choice]))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_every_option_with_a_sentence(name, capsys):
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    for key, _, sentence in _options(name):
+        assert key in text
+        assert sentence, f"{name} {key} has no help text"
+
+
+def _options(name):
+    from wootz.options import describe
+
+    return describe(resolve(COMMANDS[name].schema))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["pretrian"], "Did you mean 'wootz pretrain'"),
+        (["pretrain"], "takes ARCHIVE, not nothing"),
+        (["pretrain", "a", "epoch=3"], "Did you mean epochs"),
+        (["pretrain", "a", "epochs=many"], "epochs=many"),
+        (["pretrain", "a", "method=simclear"], "choose simclr"),
+        (["pretrain", "a", "--epochs", "3"], "options are written key=value"),
+        (["pretrain", "no such archive"], "no such archive"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_status_2(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    message = capsys.readouterr().err
+    assert expected in message
+    assert "Traceback" not in message
+
+
+def test_odd_specimen_names_are_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    odd = "dose=3,T=400 (b)#2.tif"
+    Path(odd).touch()
+    arguments = split_arguments(["A", odd, "tile_px=64", "--", "x=1"])
+    assert arguments.paths == ("A", odd, "x=1")
+    assert arguments.overrides == ("tile_px=64",)
+
+
+def test_multirun_is_the_product_of_all_lists():
+    assert list(sweep(["seed=1,2", "lr=0.1"])) == [("seed=1", "lr=0.1"), ("seed=2", "lr=0.1")]
+    assert len(list(sweep(["seed=range(3)", "method=simclr,byol"]))) == 6
+
+
+def test_users_own_yaml_folder(tmp_path):
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "method").mkdir()
+    (tmp_path / "pretrain" / "method" / "mine.yaml").write_text(
+        "defaults:\n  - simclr_schema\n  - _self_\ntemperature: 0.2\n"
+    )
+    config = compose_config("pretrain", ["method=mine"], config_dir=str(tmp_path))
+    assert config.method.temperature == 0.2
+
+
+def test_config_dir_must_exist():
+    with pytest.raises(WootzError, match="existing folder"):
+        split_arguments(["--config-dir", "/nowhere/at/all"])

@@ -1,0 +1,47 @@
+"""Shared fixtures and the marks that skip with a reason where a part is missing."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--runslow", action="store_true", help="run tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    run_slow = config.getoption("--runslow") or os.environ.get("CI") == "true"
+    skip_slow = pytest.mark.skip(reason="slow: give --runslow, or set CI=true")
+    skip_data = pytest.mark.skip(reason=f"no real micrographs in {_data_folder()}; set WOOTZ_TEST_DATA")
+    for item in items:
+        if "slow" in item.keywords and not run_slow:
+            item.add_marker(skip_slow)
+        if "realdata" in item.keywords and not _data_folder().is_dir():
+            item.add_marker(skip_data)
+        if "gpu" in item.keywords and not _has_gpu():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def _data_folder() -> Path:
+    return Path(os.environ.get("WOOTZ_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """Return the folder of public micrographs."""
+    return _data_folder()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20261121)
