@@ -1,0 +1,80 @@
+"""One function per command: positional words and a configuration in, something with ``summary()`` out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import wootz
+from wootz.apps import chain
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that a command made."""
+
+    path: Path
+
+    def summary(self) -> str:
+        """Return the line for the terminal."""
+        return f"wrote {self.path}"
+
+
+def ingest(paths: Sequence[str], cfg: Any) -> Any:
+    """Read files and folders into an archive."""
+    from wootz.ingest import ingest as work
+
+    return work(Path(paths[0]), [Path(p) for p in paths[1:]], cfg)
+
+
+def render(paths: Sequence[str], cfg: Any) -> Any:
+    """Render fields with masks and truth into a folder."""
+    from wootz.synthetic import render as work
+
+    return work(Path(paths[0]), cfg)
+
+
+def pretrain(paths: Sequence[str], cfg: Any) -> Any:
+    """Pretrain an encoder on an archive."""
+    return chain.pretrain(wootz.open(paths[0]), cfg)
+
+
+def embed(paths: Sequence[str], cfg: Any) -> Any:
+    """Embed the tiles of an archive."""
+    return chain.embed(wootz.open(paths[0]), cfg)
+
+
+def cluster(paths: Sequence[str], cfg: Any) -> Any:
+    """Cluster the tiles of an archive."""
+    return chain.cluster(wootz.open(paths[0]), cfg)
+
+
+def finetune(paths: Sequence[str], cfg: Any) -> Any:
+    """Train a head on an archive."""
+    return chain.finetune(wootz.open(paths[0]), cfg)
+
+
+def predict(paths: Sequence[str], cfg: Any) -> Any:
+    """Apply a head to an archive."""
+    return chain.predict(wootz.open(paths[0]), cfg)
+
+
+def measure(paths: Sequence[str], cfg: Any) -> Any:
+    """Measure the masks of an archive."""
+    return chain.measure(wootz.open(paths[0]), cfg)
+
+
+def report(paths: Sequence[str], cfg: Any) -> Written:
+    """Write the report of an archive, by default into its own folder."""
+    from wootz.apps.report import build_report
+
+    archive = wootz.open(paths[0])
+    out = Path(paths[1]) if len(paths) > 1 else archive.path / "report.html"
+    return Written(build_report(archive, out, title=cfg.title or archive.path.name))
+
+
+def study(paths: Sequence[str], cfg: Any) -> Any:
+    """Run a study by its name."""
+    from wootz.apps.study import run_study
+
+    return run_study(paths[0], cfg)
