@@ -1,0 +1,113 @@
+"""The one intensity scale: 8-, 12- and 16-bit micrographs meet on it.
+
+Networks see ``(x - low) / (high - low)`` with `low` and `high` the robust range of the whole field: never
+divided by 255 or 65535 (a 12-bit signal in a 16-bit file would end at 0.06), never cut to 8 bits.
+"""
+
+import numpy as np
+
+LOW_PERCENTILE = 0.1
+HIGH_PERCENTILE = 99.9
+CLIP = (-1.0, 2.0)
+
+
+def histogram(pixels: np.ndarray) -> np.ndarray:
+    """Count how often each value occurs.
+
+    Parameters
+    ----------
+    pixels : array of any shape, uint8 or uint16
+
+    Returns
+    -------
+    (256,) or (65536,) int64
+    """
+    flat = np.ascontiguousarray(pixels).reshape(-1)
+    n_values = 1 << (8 * flat.dtype.itemsize)
+    counts = np.zeros(n_values, np.int64)
+    step = 1 << 20  # bincount widens to int64: 8 MiB at a time stay in the cache
+    for start in range(0, flat.size, step):
+        counts += np.bincount(flat[start : start + step], minlength=n_values)
+    return counts
+
+
+def robust_range(pixels: np.ndarray) -> tuple[float, float]:
+    """Find the 0.1 and 99.9 percentiles of the grey values.
+
+    Parameters
+    ----------
+    pixels : array of any shape, uint8, uint16 (exact, by counting) or floating (finite values only)
+
+    Returns
+    -------
+    low, high : float
+        In grey levels, ``high > low`` always: where the percentiles coincide (a nearly constant field) the
+        full range is taken, and for a constant field ``(value, value + 1)``, so that it scales to 0.
+
+    Raises
+    ------
+    ValueError
+        If there is no (finite) pixel.
+    """
+    pixels = np.asarray(pixels)
+    if pixels.dtype in (np.uint8, np.uint16):
+        return range_of_histogram(histogram(pixels))
+    finite = pixels[np.isfinite(pixels)]
+    if finite.size == 0:
+        raise ValueError("the range of no pixels is not defined")
+    low, high = np.percentile(finite, [LOW_PERCENTILE, HIGH_PERCENTILE], method="lower")
+    return _open(float(low), float(high), full=(float(finite.min()), float(finite.max())))
+
+
+def range_of_histogram(counts: np.ndarray) -> tuple[float, float]:
+    """Find the robust range from counts per grey value (see `robust_range`), e.g. summed over row strips.
+
+    Parameters
+    ----------
+    counts : (V,) int
+        How often each of the values 0 ... V - 1 occurs.
+    """
+    cumulative = np.cumsum(counts)
+    if not len(cumulative) or cumulative[-1] == 0:
+        raise ValueError("the range of no pixels is not defined")
+    last = int(cumulative[-1]) - 1
+    # the same order statistics as numpy's method "lower"
+    ranks = [int(np.floor(last * p / 100)) for p in (LOW_PERCENTILE, HIGH_PERCENTILE)]
+    low, high = (float(np.searchsorted(cumulative, rank, side="right")) for rank in ranks)
+    present = np.flatnonzero(counts)
+    return _open(low, high, full=(float(present[0]), float(present[-1])))
+
+
+def scale(pixels: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
+    """Bring grey values onto the common scale: ``(x - low) / (high - low)``, clipped to [-1, 2].
+
+    Parameters
+    ----------
+    pixels : array of any shape and real dtype
+    low, high : float or broadcastable array
+        Robust range in grey levels, ``high > low``.
+
+    Returns
+    -------
+    float32, same shape
+        0 at `low`, 1 at `high`. Outliers up to one range beyond either end keep their order.
+
+    Raises
+    ------
+    ValueError
+        If ``high <= low`` or one of them is not finite.
+    """
+    low32, high32 = np.asarray(low, np.float32), np.asarray(high, np.float32)
+    if not (np.isfinite(low32).all() and np.isfinite(high32).all() and (high32 > low32).all()):
+        raise ValueError(f"the range must be finite with high > low, not ({low}, {high})")
+    scaled = np.subtract(pixels, low32, dtype=np.float32)
+    scaled *= np.float32(1.0) / (high32 - low32)
+    return np.clip(scaled, *CLIP, out=scaled)
+
+
+def _open(low: float, high: float, *, full: tuple[float, float]) -> tuple[float, float]:
+    if high > low:
+        return low, high
+    if full[1] > full[0]:
+        return full
+    return low, low + 1.0

@@ -1,0 +1,59 @@
+"""Reading packed fields: shards mapped once, each field checked against its SHA-256 at its first use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wootz import storage
+from wootz.errors import ArchiveError
+from wootz.fields import check_field, open_shard, read_field
+from wootz.manifest import Store
+
+
+class PixelReader:
+    """The packed fields of one archive, read-only."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._shards: dict[str, np.ndarray] = {}
+        self._checked: set[tuple[str, int]] = set()
+
+    def field(self, row: Mapping[str, Any]) -> np.ndarray:
+        """View the field of a row of the images table: (H, W) uint8 or uint16, read-only, not copied.
+
+        Raises
+        ------
+        ArchiveError
+            If its bytes are not those that were stored; they are hashed once per process (1.7 GB/s).
+        """
+        file = row["shard"]
+        shard = self._shard(file)
+        end = int(row["offset"]) + int(row["height_px"]) * int(row["width_px"])
+        if end > len(shard):
+            raise ArchiveError(storage.damaged(self._store.root / file, "it is cut off, or gone"))
+        pixels = read_field(shard, row)
+        place = (file, int(row["offset"]))
+        if place not in self._checked:
+            check_field(pixels, row["pixels_sha256"], name=row["file"], path=self._store.root / file)
+            self._checked.add(place)
+        return pixels
+
+    def present(self, images: pd.DataFrame) -> np.ndarray:
+        """Tell which images have all of their pixels on disk, by the length of the shards: (N,) bool."""
+        there = {file: len(self._shard(file)) for file in images["shard"].unique()}
+        ends = images["offset"] + images["height_px"] * images["width_px"]
+        return (ends <= images["shard"].map(there)).to_numpy(bool)
+
+    def dtype(self, file: str) -> np.dtype:
+        """Give the dtype of a shard."""
+        return self._shard(file).dtype
+
+    def _shard(self, file: str) -> np.ndarray:
+        if file not in self._shards:
+            records = {record["file"]: record for record in self._store.manifest["shards"]}
+            if file not in records:
+                raise ArchiveError(storage.damaged(self._store.root / file, "the manifest does not list it"))
+            self._shards[file] = open_shard(self._store.root / file, records[file])
+        return self._shards[file]

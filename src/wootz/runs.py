@@ -1,0 +1,158 @@
+"""Computations and operations: one folder per run, one JSON line per operation of an expert."""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wootz import storage
+from wootz.errors import ArchiveError
+from wootz.manifest import now
+
+COLUMNS = ["run", "command", "status", "started", "seconds", "seed", "version", "checkpoint", "folder"]
+LOG = "log/operations.jsonl"
+
+
+class Run:
+    """A computation in progress. Obtained from `Archive.start_run`.
+
+    Attributes
+    ----------
+    id : str
+        Such as ``pretrain-20261121-101112-ab12``.
+    folder : Path
+        For everything that the computation leaves behind: checkpoints, histories, figures.
+    """
+
+    def __init__(self, run_id: str, folder: Path, record: dict[str, Any]) -> None:
+        self.id = run_id
+        self.folder = folder
+        self._record = record
+        self._start = time.monotonic()
+
+    def finish(self, outputs: Mapping[str, Any], checkpoint: Path | str | None = None) -> None:
+        """Note what came out; the checkpoint is recorded with its SHA-256."""
+        facts: dict[str, Any] = {"status": "finished", "outputs": dict(outputs)}
+        if checkpoint is not None:
+            path = Path(checkpoint)
+            facts["checkpoint"] = str(path)
+            facts["checkpoint_sha256"] = storage.hash_file(path)
+        self._write(facts)
+
+    def fail(self, reason: str) -> None:
+        """Note why the computation ended without a result."""
+        self._write({"status": "failed", "reason": reason})
+
+    def _write(self, facts: dict[str, Any]) -> None:
+        self._record |= facts | {"ended": now(), "seconds": round(time.monotonic() - self._start, 3)}
+        storage.write_json(self.folder / "run.json", self._record)
+
+
+def start(
+    root: Path, command: str, config: Mapping[str, Any], *, seed: int | None, inputs: Mapping[str, Any]
+) -> Run:
+    """Make the folder of a run and write down what it starts from (see `Archive.start_run`)."""
+    from wootz import __version__
+
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    run_id = f"{command}-{stamp}-{secrets.token_hex(2)}"
+    folder = root / "runs" / run_id
+    with storage.disk_errors(folder):
+        folder.mkdir(parents=True)
+    record = {
+        "run": run_id,
+        "command": command,
+        "status": "running",
+        "started": now(),
+        "config": dict(config),
+        "seed": seed,
+        "inputs": dict(inputs),
+        "version": __version__,
+    }
+    storage.write_json(folder / "run.json", record)
+    return Run(run_id, folder, record)
+
+
+def load(root: Path) -> pd.DataFrame:
+    """List the runs, oldest first; `config`, `inputs` and `outputs` stay in each folder's run.json."""
+    rows = []
+    for path in sorted((root / "runs").glob("*/run.json")):
+        try:
+            record = json.loads(path.read_bytes())
+        except ValueError:
+            record = {"run": path.parent.name, "status": "damaged"}
+        rows.append({name: record.get(name) for name in COLUMNS} | {"folder": str(path.parent)})
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.sort_values("started", kind="stable", ignore_index=True)
+
+
+def append_log(root: Path, record: Mapping[str, Any]) -> None:
+    """Append one operation; it is on the disk when this returns."""
+    path = root / LOG
+    line = json.dumps({"when": now(), **storage.plain(dict(record))}, ensure_ascii=False, allow_nan=False)
+    with storage.disk_errors(path):
+        is_new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | storage.BINARY
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            end = cut_torn_line(descriptor)
+            try:
+                storage.write_all(descriptor, line.encode() + b"\n")
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, end)
+                raise
+        finally:
+            os.close(descriptor)
+        if is_new:
+            storage.sync_folder(path.parent)
+            storage.sync_folder(root)
+
+
+def cut_torn_line(descriptor: int) -> int:
+    """Remove an unfinished last line (its write never returned) and stand at the end; returns the length."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    whole, position = end, end
+    while position > 0:
+        step = min(4096, position)
+        position -= step
+        os.lseek(descriptor, position, os.SEEK_SET)
+        newline = os.read(descriptor, step).rfind(b"\n")
+        whole = position + newline + 1 if newline >= 0 else 0
+        if newline >= 0:
+            break
+    if whole < end:
+        os.ftruncate(descriptor, whole)
+    os.lseek(descriptor, whole, os.SEEK_SET)
+    return whole
+
+
+def load_log(root: Path) -> list[dict[str, Any]]:
+    """Read all operations; an unfinished last line is no operation.
+
+    Raises
+    ------
+    ArchiveError
+        If a line before the last is damaged: labels are the replay of all lines, so none may be skipped.
+    """
+    path = root / LOG
+    if not path.exists():
+        return []
+    records = []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise ArchiveError(
+                f"line {number} of {path} is damaged ({error}); restore the file from a backup, or remove "
+                "the line by hand if you accept to lose that operation."
+            ) from error
+    return records

@@ -1,0 +1,127 @@
+"""The stored grid of tiles, and which of them show nothing."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from wootz import intensity
+from wootz.errors import ArchiveError
+from wootz.progress import say
+from wootz.tables import TABLES
+from wootz.tiles import grid_frame
+
+if TYPE_CHECKING:
+    from wootz.archive import Archive
+
+UNINFORMATIVE_CONTRAST = 0.02
+BLOCK_PX = 4
+
+
+def write_grid(archive: "Archive", *, size_px: int, stride_px: int) -> pd.DataFrame:
+    """Compute and store the grid over all images (see `Archive.write_tiles`)."""
+    images = archive.image_table()
+    tiles = grid_frame(images, size_px=size_px, stride_px=stride_px)
+    small = images[~images["image_id"].isin(tiles["image_id"].unique())]
+    if len(small):
+        name = small["file"].iloc[0]
+        say(f"{len(small)} image(s) smaller than a tile of {size_px} px have no tiles ({name}).")
+    with archive.store.transaction() as transaction:
+        old = archive.store.table("tiles")
+        known = dict(zip(old["tile_id"], old["contrast"], strict=True))
+        tiles["contrast"] = _contrasts(archive, tiles, known)
+        tiles["uninformative"] = tiles["contrast"] < UNINFORMATIVE_CONTRAST
+        tiles["duplicate"] = _of_duplicates(tiles, images)
+        added = [name for name in old.columns if name not in TABLES["tiles"].names]
+        tiles = tiles.merge(old[["tile_id", *added]], on="tile_id", how="left", validate="one_to_one")
+        transaction.replace_table("tiles", tiles)
+        transaction.change()["grid"] = {"size_px": size_px, "stride_px": stride_px}
+    return archive.tile_table
+
+
+def tile_frame(
+    archive: "Archive", *, size_px: int | None, stride_px: int | None, images: Any
+) -> pd.DataFrame:
+    """Give the rows of a selection of tiles (see `Archive.tiles`)."""
+    table = archive.image_table()
+    if images is not None:
+        wanted = np.asarray(images)
+        if wanted.dtype != bool:
+            known = set(table["image_id"])
+            for image_id in wanted.tolist():
+                if image_id not in known:
+                    raise ArchiveError(
+                        f"{archive.path} has no image {image_id!r}; archive.images lists them."
+                    )
+            wanted = table["image_id"].isin(wanted.tolist()).to_numpy()
+        table = table[wanted]
+    if size_px is not None:
+        tiles = grid_frame(table, size_px=size_px, stride_px=stride_px or size_px)
+        return tiles.assign(duplicate=_of_duplicates(tiles, table))
+    tiles = archive.store.table("tiles")
+    if not len(tiles):
+        raise ArchiveError(
+            f"{archive.path} has no stored tiles; make them with archive.write_tiles(size_px, stride_px) or "
+            f"`wootz ingest {archive.path} FOLDER tile.size_px=...`, or give size_px."
+        )
+    tiles = tiles[tiles["image_id"].isin(table["image_id"])]
+    return tiles.assign(duplicate=_of_duplicates(tiles, table))
+
+
+def contrast(strip: np.ndarray, cols: np.ndarray, *, size_px: int, range_: tuple[float, float]) -> np.ndarray:
+    """Measure how much there is to see in windows that lie side by side in a strip of rows.
+
+    The standard deviation of 4 x 4 px block means on the common intensity scale. Averaging over blocks takes
+    away most of the shot noise, of which an empty resin or vacuum region consists (a noise of 0.08 leaves
+    0.02), while a pore or crack over 1 % of the window at half the range keeps 0.05.
+
+    Parameters
+    ----------
+    strip : (size_px, W) uint8 or uint16
+    cols : (n,) int
+        First column of each window.
+    size_px : int
+        Side of the windows, px.
+    range_ : (low, high)
+        Robust range of the whole field.
+
+    Returns
+    -------
+    (n,) float64, >= 0
+        Below 0.02 a tile counts as uninformative: it is flagged, never dropped. Misleads where the field
+        itself has no contrast (its noise is then stretched over the whole scale), and on fine lamellae below
+        8 px, which the blocks average away in part.
+    """
+    low, high = range_
+    n_down, n_across = strip.shape[0] // BLOCK_PX, strip.shape[1] // BLOCK_PX
+    blocks = strip[: n_down * BLOCK_PX, : n_across * BLOCK_PX].reshape(n_down, BLOCK_PX, n_across, BLOCK_PX)
+    means = (blocks.mean(axis=(1, 3)) - low) / (high - low)
+    means = np.clip(means, *intensity.CLIP)
+    sums = np.concatenate([[0.0], np.cumsum(means.sum(axis=0))])
+    squares = np.concatenate([[0.0], np.cumsum((means**2).sum(axis=0))])
+    first = -(-np.asarray(cols) // BLOCK_PX)
+    last = np.minimum((np.asarray(cols) + size_px) // BLOCK_PX, n_across)
+    n_blocks = (last - first) * n_down
+    mean = (sums[last] - sums[first]) / n_blocks
+    variance = (squares[last] - squares[first]) / n_blocks - mean**2
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def _contrasts(archive: "Archive", tiles: pd.DataFrame, known: dict[str, float]) -> np.ndarray:
+    """Take the contrast of known tiles from the table and compute the others, strip by strip."""
+    values = tiles["tile_id"].map(known).to_numpy(np.float64, copy=True)
+    todo = tiles[np.isnan(values)]
+    for image_id, of_image in todo.groupby("image_id", sort=False):
+        image = archive.image(str(image_id))
+        field = archive.field(str(image_id))
+        range_ = (image["intensity_low"], image["intensity_high"])
+        for row, of_row in of_image.groupby("row", sort=False):
+            size_px = int(of_row["height"].iloc[0])
+            strip = field[int(row) : int(row) + size_px]
+            values[of_row.index] = contrast(strip, of_row["col"].to_numpy(), size_px=size_px, range_=range_)
+    return values
+
+
+def _of_duplicates(tiles: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
+    copies = set(images.loc[images["duplicate_of"] != "", "image_id"])
+    return tiles["image_id"].isin(copies).to_numpy()

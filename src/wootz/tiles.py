@@ -1,0 +1,302 @@
+"""TileSet: an immutable selection of windows into packed fields, one row each.
+
+Tiles are never cut out and stored: a tile is (image, row, col, height, width), so that overlap, margins and
+other sizes cost nothing, and a random batch is read at memory speed.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import pandas as pd
+
+from wootz import intensity
+from wootz.errors import ArchiveError
+from wootz.tables import PIXEL_SIZES, TABLES
+
+if TYPE_CHECKING:
+    from wootz.archive import Archive
+
+WINDOW = ("row", "col", "height", "width")
+
+
+@final
+class TileSet:
+    """Row-aligned tiles of an archive: table, pixels and embeddings share one order.
+
+    Parameters
+    ----------
+    archive : Archive
+    tiles : DataFrame
+        Columns ``tile_id``, ``image_id``, ``row``, ``col``, ``height``, ``width`` (px, the window within the
+        field), and any others.
+
+    Raises
+    ------
+    ArchiveError
+        If ids are not unique, an image is not in the archive, a window leaves its field, a required value is
+        missing, or a pixel size is neither positive nor missing.
+    """
+
+    def __init__(self, archive: "Archive", tiles: pd.DataFrame) -> None:
+        self.archive = archive
+        self._tiles = tiles.reset_index(drop=True)
+        self._images = _check(self._tiles, archive.image_table())
+        self._image_index = pd.Index(self._images["image_id"]).get_indexer(self._tiles["image_id"])
+        self._windows = self._tiles[list(WINDOW)].to_numpy(np.int64)
+        self._rows = self._images.to_dict("records")
+        self._fields: list[np.ndarray | None] = [None] * len(self._rows)
+        dtypes = {archive.pixels.dtype(shard) for shard in self._images["shard"].unique()}
+        self.dtype = np.dtype(np.uint16) if np.dtype(np.uint16) in dtypes else np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._tiles)
+
+    def __repr__(self) -> str:
+        sizes = self._tiles.groupby(["height", "width"]).size()
+        text = ", ".join(f"{n} of {h} x {w} px" for (h, w), n in sizes.items())
+        return f"TileSet({text or 'no tiles'}, {len(self._rows)} images of {self.archive.path})"
+
+    @cached_property
+    def _joined(self) -> pd.DataFrame:
+        only_image = [c for c in self._images.columns if c == "image_id" or c not in self._tiles.columns]
+        return self._tiles.merge(self._images[only_image], on="image_id", how="left", validate="many_to_one")
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The tiles joined with the columns of their images; a copy. A tile's own column wins."""
+        return self._joined.copy()
+
+    @property
+    def tile_ids(self) -> np.ndarray:
+        """(N,) str, in row order."""
+        return self._tiles["tile_id"].to_numpy(dtype=object)
+
+    def read(self, rows: Any, margin: int = 0) -> np.ndarray:
+        """Read windows as recorded.
+
+        Parameters
+        ----------
+        rows : (B,) int or slice
+            Rows of this set, in any order, with repeats if wanted.
+        margin : int, px, >= 0
+            Context on all four sides, taken from the field; beyond the field's border it is mirrored (the
+            border pixel itself is not repeated).
+
+        Returns
+        -------
+        (B, H + 2 margin, W + 2 margin) uint8, or uint16 when any image of the set is
+
+        Raises
+        ------
+        ValueError
+            If the rows are of different size.
+        ArchiveError
+            If the stored pixels are damaged.
+        """
+        rows = self._row_numbers(rows)
+        windows = self._windows[rows]
+        if margin < 0:
+            raise ValueError(f"margin must be at least 0 px, not {margin}")
+        if len(rows) == 0:
+            height, width = self._windows[0, 2:] if len(self) else (0, 0)
+            return np.zeros((0, height + 2 * margin, width + 2 * margin), self.dtype)
+        height, width = (int(v) for v in windows[0, 2:])
+        if (windows[:, 2:] != windows[0, 2:]).any():
+            raise ValueError("tiles of different size cannot be read into one array; select one size")
+        out = np.empty((len(rows), height + 2 * margin, width + 2 * margin), self.dtype)
+        images = self._image_index[rows].tolist()
+        if margin:
+            for i, (image, (row, col, _, _)) in enumerate(zip(images, windows.tolist(), strict=True)):
+                out[i] = _with_margin(self._field(image), (row, col, height, width), margin=margin)
+            return out
+        fields = self._fields
+        for i, (image, (row, col, _, _)) in enumerate(zip(images, windows.tolist(), strict=True)):
+            field = fields[image]
+            if field is None:
+                field = self._field(image)
+            out[i] = field[row : row + height, col : col + width]
+        return out
+
+    def scaled(self, rows: Any, margin: int = 0) -> np.ndarray:
+        """Read windows on the common intensity scale of their images (see `wootz.intensity.scale`).
+
+        Returns
+        -------
+        (B, H + 2 margin, W + 2 margin) float32 in [-1, 2]
+        """
+        rows = self._row_numbers(rows)
+        low, high = self._ranges
+        images = self._image_index[rows]
+        pixels = self.read(rows, margin)
+        return intensity.scale(pixels, low[images, None, None], high[images, None, None])
+
+    def embedding(self, name: str) -> np.ndarray:
+        """Give the features of an embedding in the row order of this set: (N, D) float32.
+
+        Memory-mapped where the set has the order in which the features were stored, else gathered.
+
+        Raises
+        ------
+        ArchiveError
+            If a tile is not covered; the message names the command that completes the embedding.
+        """
+        ids, features, _ = self.archive.embedding(name)
+        wanted = self.tile_ids
+        if len(ids) == len(wanted) and (ids == wanted).all():
+            return features
+        rows = pd.Index(ids).get_indexer(pd.Index(wanted))
+        missing = int((rows < 0).sum())
+        if missing:
+            raise ArchiveError(
+                f"the embedding {name!r} does not cover {missing} of {len(wanted)} tiles (first: "
+                f"{wanted[int(np.argmax(rows < 0))]}); complete it with "
+                f"`wootz embed {self.archive.path} name={name}`."
+            )
+        return np.asarray(features[rows])
+
+    def with_column(self, name: str, values: Any) -> "TileSet":
+        """Return a set with one more (or another) column; `Archive.set_tile_column` stores one."""
+        if name in TABLES["tiles"].key:
+            raise ValueError(f"column {name!r} says what the tiles are and cannot be replaced")
+        values = values.to_numpy() if isinstance(values, pd.Series) else values
+        if len(values) != len(self):
+            raise ValueError(f"column {name!r} has {len(values)} values for {len(self)} tiles")
+        return TileSet(self.archive, self._tiles.assign(**{name: values}))
+
+    def select(self, rows: Any) -> "TileSet":
+        """Return the set of some rows, given as an (N,) bool mask or unique int row numbers."""
+        return TileSet(self.archive, self._tiles.iloc[self._row_numbers(rows)])
+
+    @cached_property
+    def _ranges(self) -> tuple[np.ndarray, np.ndarray]:
+        names = ("intensity_low", "intensity_high")
+        low, high = (self._images[name].to_numpy(np.float32) for name in names)
+        return low, high
+
+    def _field(self, image: int) -> np.ndarray:
+        field = self._fields[image]
+        if field is None:
+            field = self._fields[image] = self.archive.pixels.field(self._rows[image])
+        return field
+
+    def _row_numbers(self, rows: Any) -> np.ndarray:
+        if isinstance(rows, slice):
+            return np.arange(len(self))[rows]
+        rows = np.atleast_1d(np.asarray(rows))
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise ValueError(f"a mask over {rows.shape} rows for {len(self)} tiles")
+            return np.flatnonzero(rows)
+        if rows.size == 0:
+            return np.zeros(0, np.int64)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise ValueError(f"rows must be whole numbers or a mask, not {rows.dtype} {rows.shape}")
+        if rows.min() < -len(self) or rows.max() >= len(self):
+            raise IndexError(f"row {rows.max()} of {len(self)} tiles")
+        return np.where(rows < 0, rows + len(self), rows)
+
+
+def grid(size: tuple[int, int], *, size_px: int, stride_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lay windows over a field so that all of it is covered.
+
+    Parameters
+    ----------
+    size : (H, W), px
+        Size of the field.
+    size_px, stride_px : int, px, >= 1
+        Side of the square windows, and the step between them.
+
+    Returns
+    -------
+    rows, cols : (n,) int64
+        Top-left corners, in reading order. The last row and column of windows end at the border, so that
+        they may overlap their neighbours more. Empty where the field is smaller than a window.
+    """
+    starts = []
+    for length in size:
+        if length < size_px:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        steps = list(range(0, length - size_px + 1, stride_px))
+        if steps[-1] != length - size_px:
+            steps.append(length - size_px)
+        starts.append(np.array(steps, np.int64))
+    rows, cols = np.meshgrid(*starts, indexing="ij")
+    return rows.ravel(), cols.ravel()
+
+
+def tile_id(image_id: str, row: int, *, col: int, size_px: int) -> str:
+    """Name a square window: equal windows of equal pixels have equal names in every archive."""
+    return f"{image_id}_r{row}_c{col}_s{size_px}"
+
+
+def grid_frame(images: pd.DataFrame, *, size_px: int, stride_px: int) -> pd.DataFrame:
+    """Lay the grid over all images; images smaller than a window yield no tile.
+
+    Raises
+    ------
+    ArchiveError
+        If not one image is as large as a window.
+    """
+    if size_px < 8 or stride_px < 1:
+        raise ArchiveError(f"tiles of {size_px} px every {stride_px} px: use at least 8 px and 1 px.")
+    parts: dict[str, list[Any]] = {name: [] for name in ("tile_id", "image_id", "row", "col")}
+    for image in images[["image_id", "height_px", "width_px"]].itertuples(index=False):
+        rows, cols = grid((image.height_px, image.width_px), size_px=size_px, stride_px=stride_px)
+        pairs = list(zip(rows.tolist(), cols.tolist(), strict=True))
+        parts["tile_id"] += [tile_id(image.image_id, r, col=c, size_px=size_px) for r, c in pairs]
+        parts["image_id"] += [image.image_id] * len(pairs)
+        parts["row"] += rows.tolist()
+        parts["col"] += cols.tolist()
+    if len(images) and not parts["row"]:
+        largest = images.loc[(images["height_px"] * images["width_px"]).idxmax()]
+        raise ArchiveError(
+            f"no image is as large as a tile of {size_px} px (the largest, {largest['file']}, is "
+            f"{largest['height_px']} x {largest['width_px']} px); choose smaller tiles."
+        )
+    return pd.DataFrame(parts).assign(height=size_px, width=size_px)
+
+
+def _check(tiles: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Check a tile table against the images table; returns the images that it uses."""
+    missing = [name for name in TABLES["tiles"].key if name not in tiles.columns]
+    if missing:
+        raise ArchiveError(f"tiles need the columns {', '.join(missing)}.")
+    if tiles[list(TABLES["tiles"].key)].isna().to_numpy().any():
+        raise ArchiveError("a tile without id, image or window (NaN).")
+    if not tiles["tile_id"].is_unique:
+        twice = tiles.loc[tiles["tile_id"].duplicated(), "tile_id"].iloc[0]
+        raise ArchiveError(f"tile {twice} stands there twice; each tile may occur once.")
+    used = images[images["image_id"].isin(tiles["image_id"].unique())].reset_index(drop=True)
+    index = pd.Index(used["image_id"]).get_indexer(tiles["image_id"])
+    if (index < 0).any():
+        stranger = tiles["image_id"].iloc[int(np.argmax(index < 0))]
+        raise ArchiveError(f"image {stranger} of a tile is not in the archive (or was set aside).")
+    row, col, height, width = (tiles[name].to_numpy(np.int64) for name in WINDOW)
+    sizes = used[["height_px", "width_px"]].to_numpy(np.int64)[index]
+    out = (row < 0) | (col < 0) | (height < 1) | (width < 1)
+    out |= (row + height > sizes[:, 0]) | (col + width > sizes[:, 1])
+    if out.any():
+        raise ArchiveError(f"tile {tiles['tile_id'].iloc[int(np.argmax(out))]} leaves its field.")
+    for name in PIXEL_SIZES:
+        values = used[name]
+        if not (values.isna() | (values > 0)).all():
+            raise ArchiveError(f"{name} must be positive, or missing where unknown.")
+    return used
+
+
+def _with_margin(field: np.ndarray, window: Iterable[int], *, margin: int) -> np.ndarray:
+    row, col, height, width = window
+    r = mirror(np.arange(row - margin, row + height + margin), field.shape[0])
+    c = mirror(np.arange(col - margin, col + width + margin), field.shape[1])
+    return field[r[:, None], c]
+
+
+def mirror(index: np.ndarray, length: int) -> np.ndarray:
+    """Fold indices beyond either end back into ``0 ... length - 1`` without repeating the end itself."""
+    if length == 1:
+        return np.zeros_like(index)
+    period = 2 * (length - 1)
+    folded = np.mod(index, period)
+    return np.where(folded < length, folded, period - folded)
