@@ -1,0 +1,1 @@
+"""Pure geometry of a scene in micrometres: interfaces, grains, inclusions, cracks."""
