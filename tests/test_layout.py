@@ -71,7 +71,13 @@ def test_signatures_follow_the_house_style(path):
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_no_global_random_state(path):
     text = path.read_text()
-    for call in ("np.random.seed", "np.random.rand(", "np.random.randn(", "random.seed(", "torch.manual_seed("):
+    for call in (
+        "np.random.seed",
+        "np.random.rand(",
+        "np.random.randn(",
+        "random.seed(",
+        "torch.manual_seed(",
+    ):
         assert call not in text, f"{module_name(path)} touches global random state: {call}"
 
 
@@ -84,7 +90,9 @@ def test_no_ssl_folder_in_the_root_and_no_script_inside_the_package():
     assert not (ROOT / "ssl").exists()
     assert (PACKAGE / "__init__.py").exists()
     for path in MODULES:
-        assert "__main__" not in path.read_text(), f"{path}: started from here, 'ssl' would shadow Python's own"
+        assert "__main__" not in path.read_text(), (
+            f"{path}: started from here, 'ssl' would shadow Python's own"
+        )
 
 
 def test_tests_are_no_packages():

@@ -266,10 +266,22 @@ class Archive:
         return self.store.table("measurements").copy()
 
     def start_run(
-        self, command: str, config: Mapping[str, Any], *, seed: int | None, inputs: Mapping[str, Any]
+        self,
+        command: str,
+        config: Mapping[str, Any],
+        *,
+        seed: int | None,
+        inputs: Mapping[str, Any],
+        resume: bool = False,
     ) -> runs.Run:
-        """Note the start of a computation and make its folder."""
-        return runs.start(self.path, command, config, seed=seed, inputs=inputs)
+        """Note the start of a computation and make its folder.
+
+        With `resume`, a run of the same command, options, seed and inputs whose process was killed goes on
+        in its own folder instead.
+        """
+        about = {"seed": seed, "inputs": inputs}
+        found = runs.resume(self.path, command, config, **about) if resume else None
+        return found or runs.start(self.path, command, config, **about)
 
     @property
     def runs(self) -> pd.DataFrame:

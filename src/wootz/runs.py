@@ -28,13 +28,22 @@ class Run:
         Such as ``pretrain-20261121-101112-ab12``.
     folder : Path
         For everything that the computation leaves behind: checkpoints, histories, figures.
+    resumed : bool
+        Whether the folder holds the unfinished work of an earlier process.
     """
 
-    def __init__(self, run_id: str, folder: Path, record: dict[str, Any]) -> None:
-        self.id = run_id
+    def __init__(self, folder: Path, record: dict[str, Any], *, resumed: bool = False) -> None:
+        self.id: str = record["run"]
         self.folder = folder
+        self.resumed = resumed
         self._record = record
         self._start = time.monotonic()
+        self._lock = storage.try_lock(folder / ".lock")
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process holds the run; False while another process works on it."""
+        return self._lock is not None
 
     def finish(self, outputs: Mapping[str, Any], checkpoint: Path | str | None = None) -> None:
         """Note what came out; the checkpoint is recorded with its SHA-256."""
@@ -52,6 +61,8 @@ class Run:
     def _write(self, facts: dict[str, Any]) -> None:
         self._record |= facts | {"ended": now(), "seconds": round(time.monotonic() - self._start, 3)}
         storage.write_json(self.folder / "run.json", self._record)
+        storage.unlock(self._lock)
+        self._lock = None
 
 
 def start(
@@ -76,7 +87,40 @@ def start(
         "version": __version__,
     }
     storage.write_json(folder / "run.json", record)
-    return Run(run_id, folder, record)
+    return Run(folder, record)
+
+
+def resume(
+    root: Path, command: str, config: Mapping[str, Any], *, seed: int | None, inputs: Mapping[str, Any]
+) -> Run | None:
+    """Find the newest run of the same command, options and inputs that was killed; None if there is none.
+
+    A run that another process is still working on (it holds the lock of the folder) is left alone.
+    """
+    from wootz import __version__
+
+    wanted = storage.plain(
+        {
+            "command": command,
+            "config": dict(config),
+            "seed": seed,
+            "inputs": dict(inputs),
+            "version": __version__,
+        }
+    )
+    found = []
+    for path in (root / "runs").glob(f"{command}-*/run.json"):
+        try:
+            record = json.loads(path.read_bytes())
+        except ValueError:
+            continue
+        if record.get("status") == "running" and all(record.get(k) == v for k, v in wanted.items()):
+            found.append((record["started"], path.parent.name, record))
+    for _, name, record in sorted(found, key=lambda item: item[:2], reverse=True):
+        run = Run(root / "runs" / name, record, resumed=True)
+        if run.is_mine:
+            return run
+    return None
 
 
 def load(root: Path) -> pd.DataFrame:

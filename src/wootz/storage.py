@@ -215,3 +215,25 @@ def plain(value: Any) -> Any:
         case bytes():
             return value.decode("latin-1")
     return f"{value.start}:{value.stop}" if isinstance(value, slice) else str(value)
+
+
+def try_lock(path: Path) -> int | None:
+    """Take an advisory lock that the system frees when this process dies; None while another holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock between processes
+        return -1
+    with disk_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def unlock(descriptor: int | None) -> None:
+    """Give back a lock of `try_lock`."""
+    if descriptor is not None and descriptor >= 0:
+        os.close(descriptor)
