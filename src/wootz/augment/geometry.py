@@ -1,0 +1,120 @@
+"""Where the field of view lies: place, magnification, tilt, rotation and mirror image in one resampling."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wootz.augment.config import AugmentConfig
+
+
+def context_px(tile_px: int, cfg: AugmentConfig) -> int:
+    """Return how many pixels around a tile a rotated window can reach.
+
+    Read tiles with this margin and the corners of a rotated view are real picture, not padding: a window of
+    side s turned by 45 deg sticks out by s (sqrt(2) - 1) / 2 on each side.
+    """
+    reach = 1.0 if cfg.rotation_deg >= 45 else _reach(math.radians(cfg.rotation_deg))
+    return math.ceil(tile_px * (math.sqrt(2) - 1) / 2 * reach) if cfg.rotation_deg else 0
+
+
+def _reach(angle: float) -> float:
+    """Return the overhang of a square turned by less than 45 deg as a part of that at 45 deg."""
+    return (math.cos(angle) + math.sin(angle) - 1) / (math.sqrt(2) - 1)
+
+
+def random_crop(
+    n: int, tile_px: tuple[int, int], cfg: AugmentConfig, *, generator: torch.Generator
+) -> Tensor:
+    """Draw a window in each of `n` tiles.
+
+    Parameters
+    ----------
+    n : int
+    tile_px : (height, width)
+        Size of the tiles without their margin.
+    cfg : AugmentConfig
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    (n, 2, 3) float32
+        For each tile the affine map from a view's coordinates (u, v) in [-1, 1] to pixels (x, y) from the
+        tile's centre: ``x, y = A [u, v, 1]``.
+
+    Notes
+    -----
+    Area uniform in ``[area_min_frac, area_max_frac]``, log stretch uniform; a side that comes out longer than
+    the tile is cut to the tile. The unrotated window lies inside the tile; its rotation is about its centre.
+
+    References
+    ----------
+    Window as in Szegedy et al. 2015, doi:10.1109/CVPR.2015.7298594, as used by SimCLR.
+    """
+    area, stretch, place_x, place_y, turn, mirror = torch.rand(6, n, generator=generator)
+    height, width = tile_px
+    area = (cfg.area_min_frac + (cfg.area_max_frac - cfg.area_min_frac) * area) * height * width
+    ratio = torch.exp((2 * stretch - 1) * math.log(cfg.aspect_max) + math.log(width / height))
+    window_w = torch.sqrt(area * ratio).clamp(max=width)
+    window_h = torch.sqrt(area / ratio).clamp(max=height)
+    angle = (2 * turn - 1) * math.radians(cfg.rotation_deg)
+    half_w = window_w / 2 * torch.where(mirror < cfg.flip_prob, -1.0, 1.0)
+    half_h = window_h / 2
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    centre_x = (place_x - 0.5) * (width - window_w)
+    centre_y = (place_y - 0.5) * (height - window_h)
+    rows = (cos * half_w, -sin * half_h, centre_x, sin * half_w, cos * half_h, centre_y)
+    return torch.stack(rows, dim=1).view(n, 2, 3)
+
+
+def sample_affine(tiles: Tensor, affine: Tensor, *, out_px: int) -> Tensor:
+    """Cut a window out of each tile and resample it, bilinear.
+
+    Parameters
+    ----------
+    tiles : (B, 1, H, W) float32
+        With or without a margin; beyond the border the picture is mirrored.
+    affine : (B, 2, 3) float32
+        From `random_crop`: view coordinates in [-1, 1] to pixels from the tile's centre.
+    out_px : int
+        Side of the result.
+
+    Returns
+    -------
+    (B, 1, out_px, out_px) float32
+
+    Notes
+    -----
+    Windows of more than 1.5 times `out_px` are sampled on a grid two, three, ... times as fine, which is then
+    averaged, so that shrinking does not fold fine texture into false coarse texture. A window is at most as
+    large as the tile, so the factor is chosen for the batch from its largest window.
+    """
+    largest_px = 2 * affine[:, :, :2].square().sum(dim=1).amax().sqrt().item()
+    fine = max(1, round(largest_px / out_px))
+    grid = _grid(affine, tiles.shape[-2:], n=out_px * fine).to(tiles.device, non_blocking=True)
+    padding = "border" if _inside(affine, tiles.shape[-2:]) else "reflection"  # the same inside, but faster
+    views = functional.grid_sample(tiles, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    return views if fine == 1 else functional.avg_pool2d(views, fine)
+
+
+def _inside(affine: Tensor, shape: torch.Size) -> bool:
+    """Say whether no window of the batch leaves the picture."""
+    reach_px = affine.abs().sum(dim=2)  # the farthest of the four corners, in x and in y
+    limit_px = torch.tensor([shape[1] / 2, shape[0] / 2])
+    return bool((reach_px <= limit_px).all())
+
+
+def _grid(affine: Tensor, shape: torch.Size, *, n: int) -> Tensor:
+    """Build the (B, n, n, 2) coordinates for ``grid_sample``, x and y in planes of their own.
+
+    ``grid_sample`` reads planes as fast as pairs, and they are built several times faster than pairs are by
+    ``affine_grid``.
+    """
+    height, width = shape
+    a, b, c = (affine * torch.tensor([[2.0 / width], [2.0 / height]])).unbind(dim=2)  # (B, 2): for x, y
+    steps = (torch.arange(n, dtype=torch.float32) + 0.5) * (2.0 / n) - 1.0
+    along = a[:, :, None] * steps
+    down = b[:, :, None] * steps + c[:, :, None]
+    return (along[:, :, None, :] + down[:, :, :, None]).permute(0, 2, 3, 1)
