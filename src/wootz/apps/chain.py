@@ -104,8 +104,8 @@ def _tiles(archive: Archive) -> TileSet:
     tiles = archive.tiles()
     if not len(tiles):
         raise WootzError(
-            f"{archive.path} holds no tiles; ingest images that are at least one tile large, or give a smaller "
-            f"tile: wootz ingest {archive.path} PATH tile_px=64"
+            f"{archive.path} holds no tiles; ingest images that are at least one tile large, or give a "
+            f"smaller tile: wootz ingest {archive.path} PATH tile_px=64"
         )
     return tiles
 

@@ -10,9 +10,7 @@ class DemoConfig:
     """The whole chain on rendered fields; the defaults take about four minutes on two cores."""
 
     seed: int = option(0, "seed of the rendered fields, the training and the clustering", unit=">= 0")
-    n_fields: int = option(
-        30, "normal fields: 4 to learn from, 2 to validate, 12 to test, the rest unlabelled"
-    )
+    n_fields: int = option(30, "normal fields: labelled, 2 to validate, 12 to test, the rest unlabelled")
     n_defects: int = option(8, "fields with a defect that no other field holds", unit=">= 2")
     n_labelled: int = option(4, "labelled fields that fine-tuning learns from", unit="1 to 8")
     size_px: int = option(384, "height and width of a field", unit="px")

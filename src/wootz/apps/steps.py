@@ -1,4 +1,4 @@
-"""A chain of steps that goes on where it was stopped: each finished step leaves its figures in a JSON file."""
+"""A chain of steps that goes on where it was stopped: each finished step leaves a JSON file."""
 
 import json
 import time
@@ -38,8 +38,8 @@ class Steps:
             differ = sorted(k for k in begun.keys() | settings.keys() if begun.get(k) != settings.get(k))
             if differ:
                 raise WootzError(
-                    f"{folder.parent} was begun with other settings ({', '.join(differ)}); give another folder, "
-                    "or remove this one to start anew."
+                    f"{folder.parent} was begun with other settings ({', '.join(differ)}); give another "
+                    "folder, or remove this one to start anew."
                 )
         else:
             storage.write_json(note, settings)

@@ -70,7 +70,7 @@ def sweep(overrides: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _group_override(name: str, command: Command, override: str) -> str:
-    """Write ``method=byol`` of a user as Hydra's ``pretrain/method@method=byol``: each command has its own groups."""
+    """Write ``method=byol`` as Hydra's ``pretrain/method@method=byol``: each command has its own groups."""
     key, equals, value = override.partition("=")
     return f"{name}/{key}@{key}{equals}{value}" if key in command.groups else override
 

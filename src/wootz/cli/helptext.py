@@ -3,7 +3,7 @@
 from wootz.cli.commands import COMMANDS, resolve
 from wootz.options import describe
 
-_HEAD = """wootz {version}: from unlabelled electron micrographs to classes, masks and measurements with error bars
+_HEAD = """wootz {version}: unlabelled electron micrographs to classes, masks, measurements with error bars
 
 usage: wootz <command> [ARCHIVE] [PATH ...] [key=value ...]
 
