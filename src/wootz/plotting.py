@@ -6,12 +6,14 @@ and inside notebooks. matplotlib is imported where it is needed, because it cost
 
 import io
 import math
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from wootz.intensity import robust_range
+from wootz.storage import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,8 +150,9 @@ def grey_uint8(image: np.ndarray, *, low: float | None = None, high: float | Non
     """
     if low is None or high is None:
         step = max(1, math.isqrt(image.size // 4_000_000 + 1))
-        darkest, brightest = np.percentile(image[::step, ::step], (0.1, 99.9)).tolist()
-        low, high = (darkest if low is None else low), (brightest if high is None else high)
+        darkest, brightest = robust_range(image[::step, ::step])
+        low = darkest if low is None else low
+        high = brightest if high is None else high
     span = max(high - low, 1e-6)
     return (np.clip((image.astype(np.float32) - low) / span, 0, 1) * 255 + 0.5).astype(np.uint8)
 
@@ -281,14 +284,6 @@ def draw_scale_bar(
     text.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 
-def shorten(text: str, n_max: int) -> str:
-    """Cut the middle out of a text, because file names differ at their ends."""
-    if len(text) <= n_max:
-        return text
-    tail = (n_max - 1) // 2
-    return f"{text[: n_max - 1 - tail]}…{text[len(text) - tail :]}"
-
-
 def save_figure(fig: "Figure", path: str | Path) -> Path:
     """Write a figure atomically as PNG, SVG or PDF by its suffix; the same figure gives the same bytes."""
     import matplotlib as mpl
@@ -301,8 +296,5 @@ def save_figure(fig: "Figure", path: str | Path) -> Path:
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "wootz"}):
         fig.savefig(buffer, format=kind, metadata=quiet[kind])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    write_bytes(path, buffer.getvalue())
     return path

@@ -1,0 +1,40 @@
+"""Clustering: embeddings in, candidate classes with prototypes, outliers, agreement and montages out.
+
+Everything but the options is loaded on first use, so that ``wootz --help`` does not wait for faiss.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from wootz.clustering.config import ClusterConfig, KMeansConfig
+
+_EXPORTS = {  # a submodule becomes an attribute of its package, so none may share a function's name
+    "cluster": "adapter",
+    "CentroidDistances": "exemplars",
+    "distances_to_centroids": "exemplars",
+    "outlier_scores": "exemplars",
+    "prototypes": "exemplars",
+    "KMeansResult": "lloyd",
+    "kmeans": "lloyd",
+    "UmapResult": "maps",
+    "umap_coordinates": "maps",
+    "Projection": "preprocess",
+    "fit_pca": "preprocess",
+    "l2_normalise": "preprocess",
+    "project": "preprocess",
+    "ClusterReport": "report",
+    "Sweep": "sweep",
+    "silhouette_sweep": "sweep",
+    "Agreement": "truth",
+    "agreement": "truth",
+    "dominant_class": "truth",
+    "tile_truth": "truth",
+}
+
+__all__ = ["ClusterConfig", "KMeansConfig", *_EXPORTS]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(f"wootz.clustering.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module 'wootz.clustering' has no attribute {name!r}")

@@ -1,0 +1,223 @@
+"""``wootz cluster``: an embedding of a TileSet in, columns, tables, pictures and a report out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wootz.clustering.config import ClusterConfig, KMeansConfig, cluster_column, map_columns, outlier_column
+from wootz.clustering.exemplars import distances_to_centroids, outlier_scores, prototypes
+from wootz.clustering.lloyd import KMeansResult, kmeans
+from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
+from wootz.clustering.montage import write_montages
+from wootz.clustering.preprocess import check_features, fit_pca, l2_normalise, project
+from wootz.clustering.report import ClusterReport
+from wootz.clustering.sweep import Sweep, silhouette, silhouette_sweep, sweep_figure
+from wootz.clustering.truth import Agreement, agreement, tile_truth
+from wootz.errors import ArchiveError, WootzError
+from wootz.plotting import save_figure
+from wootz.progress import say
+from wootz.storage import write_json, write_parquet
+
+SILHOUETTE_SAMPLE = 5_000
+
+
+def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
+    """Cluster an embedding of the tiles and write columns, tables and pictures.
+
+    Parameters
+    ----------
+    tiles : TileSet
+    cfg : ClusterConfig
+    run : Run
+        Its folder receives ``overview.png``, ``cluster_*.png``, ``map.png``, ``prototypes.parquet``,
+        ``clusters.json`` and, after a sweep, ``n_clusters.csv`` and ``n_clusters.png``.
+
+    Returns
+    -------
+    ClusterReport
+
+    Raises
+    ------
+    WootzError
+        If the embedding is missing or does not cover the tiles, there are fewer (different) tiles than
+        clusters, or features hold NaN or are all the same.
+    """
+    embedding = cfg.embedding or _only_embedding(tiles.archive)
+    name = cfg.name or embedding
+    if cfg.truth_scheme:
+        tiles = _with_truth(tiles, scheme=cfg.truth_scheme, column=cfg.truth)
+    n_all = len(tiles)
+    if not cfg.keep_uninformative and "uninformative" in tiles.frame:
+        tiles = tiles.select(~tiles.frame.uninformative.to_numpy(bool))
+    _check_count(tiles, cfg.method, n_all=n_all)
+    rng = np.random.default_rng(cfg.seed)
+    features = _prepare(tiles.embedding(embedding), cfg)
+    say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
+    fit, sweep = _fit(features, cfg.method, rng=rng)
+    if cfg.method.spherical:
+        features = l2_normalise(features)
+    against = _agreement(tiles, fit.labels, column=cfg.truth)
+    folder = Path(run.folder)
+    chosen = _store(tiles, features, fit, name=name, n_each=cfg.n_prototypes, folder=folder)
+    pictures = write_montages(
+        tiles, chosen, labels=fit.labels, titles=_titles(tiles, fit, against), folder=folder
+    )
+    pictures += _draw_map(tiles, features, fit.labels, cfg=cfg, name=name, rng=rng, folder=folder)
+    if sweep is not None:
+        sweep.curve.to_csv(folder / "n_clusters.csv", index=False)
+        pictures.append(save_figure(sweep_figure(sweep), folder / "n_clusters.png"))
+    if against is not None:
+        against.table.to_csv(folder / "confusion.csv")
+        against.per_class.to_csv(folder / "classes.csv", index=False)
+    sample = rng.permutation(len(tiles))[:SILHOUETTE_SAMPLE]
+    report = ClusterReport(
+        name=name,
+        n_clusters=fit.n_clusters,
+        sizes=tuple(np.bincount(fit.labels).tolist()),
+        n_tiles=len(tiles),
+        n_skipped=n_all - len(tiles),
+        silhouette=silhouette(features[sample], fit.labels[sample], spherical=cfg.method.spherical),
+        stability=fit.stability,
+        agreement=against,
+        curve=None if sweep is None else sweep.curve,
+        folder=folder,
+        pictures=tuple(pictures),
+    )
+    write_json(folder / "clusters.json", report.outputs())
+    return report
+
+
+def _with_truth(tiles: Any, *, scheme: str, column: str) -> Any:
+    values = tile_truth(tiles, scheme=scheme)
+    known = values != ""
+    tiles.archive.set_tile_column(column, tiles.frame.tile_id.to_numpy()[known], values[known])
+    return tiles.with_column(column, values)
+
+
+def _only_embedding(archive: Any) -> str:
+    names = list(archive.embedding_names())
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ArchiveError(f"{archive.path} holds no embedding; make one with: wootz embed {archive.path}")
+    raise ArchiveError(
+        f"{archive.path} holds several embeddings; choose embedding={' or embedding='.join(names)}."
+    )
+
+
+def _check_count(tiles: Any, method: KMeansConfig, *, n_all: int) -> None:
+    wanted = method.n_clusters or method.n_clusters_min
+    if len(tiles) < max(wanted, 3):
+        skipped = (
+            f" ({n_all - len(tiles)} of {n_all} are flagged as uninformative)" if n_all > len(tiles) else ""
+        )
+        raise WootzError(
+            f"{len(tiles)} tiles{skipped} cannot form {wanted} clusters; ingest more images, "
+            "cut smaller tiles, set method.n_clusters lower or keep_uninformative=true."
+        )
+
+
+def _prepare(features: np.ndarray, cfg: ClusterConfig) -> np.ndarray:
+    features = check_features(features)
+    if cfg.pca_dim is not None:
+        features = project(features, fit_pca(features, cfg.pca_dim), whiten=cfg.whiten)
+    return l2_normalise(features) if cfg.l2 else features
+
+
+def _fit(
+    features: np.ndarray, method: KMeansConfig, *, rng: np.random.Generator
+) -> tuple[KMeansResult, Sweep | None]:
+    """Cluster with the number that was asked for, or with the best of a sweep."""
+    options = {"rng": rng, "n_init": method.n_init, "n_iter": method.n_iter, "spherical": method.spherical}
+    if method.n_clusters is not None:
+        return kmeans(features, method.n_clusters, **options), None
+    sweep = silhouette_sweep(features, range(method.n_clusters_min, method.n_clusters_max + 1), **options)
+    return sweep.best, sweep
+
+
+def _agreement(tiles: Any, labels: np.ndarray, *, column: str) -> Agreement | None:
+    if not column or column not in tiles.frame:
+        return None
+    truth = tiles.frame[column]
+    known = truth.notna() & (truth.astype(str) != "")
+    return agreement(labels, truth.to_numpy()) if known.any() else None
+
+
+def _store(
+    tiles: Any, features: np.ndarray, fit: KMeansResult, *, name: str, n_each: int, folder: Path
+) -> pd.DataFrame:
+    """Write cluster numbers, outlier scores and the table of prototypes; return the latter with positions."""
+    frame = tiles.frame
+    distances = distances_to_centroids(features, fit.labels, fit.centroids)
+    scores = outlier_scores(distances.own, fit.labels)
+    tile_ids = frame.tile_id.to_numpy()
+    tiles.archive.set_tile_column(cluster_column(name), tile_ids, fit.labels)
+    tiles.archive.set_tile_column(outlier_column(name), tile_ids, scores.astype(np.float32))
+    chosen = prototypes(distances, fit.labels, n_each=n_each, groups=frame.image_id.to_numpy())
+    at = frame.iloc[chosen.row.to_numpy()].reset_index(drop=True)
+    where = at[["tile_id", "image_id", "row", "col", "height", "width"]]
+    table = pd.concat([chosen.drop(columns="row"), where], axis=1)
+    write_parquet(folder / "prototypes.parquet", table)
+    return chosen
+
+
+def _titles(tiles: Any, fit: KMeansResult, against: Agreement | None) -> list[str]:
+    """Word the head of each montage: size, spread over images and specimens, known classes."""
+    frame = tiles.frame.assign(cluster_=fit.labels)
+    titles = []
+    for k, part in frame.groupby("cluster_"):
+        text = f"cluster {k}: {len(part)} tiles ({len(part) / len(frame):.0%})"
+        text += f" of {part.image_id.nunique()} images"
+        specimens = part.specimen.replace("", np.nan).nunique() if "specimen" in part else 0
+        text += f", {specimens} specimens" if specimens else ""
+        if against is not None and k in against.table.index:
+            row = against.table.loc[k]
+            text += f"; {row.max() / row.sum():.0%} {row.idxmax()} where known"
+        titles.append(text)
+    return titles
+
+
+def _draw_map(
+    tiles: Any,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    cfg: ClusterConfig,
+    name: str,
+    rng: Any,
+    folder: Path,
+) -> list[Path]:
+    """Compute and store map coordinates; draw them by cluster and, where known, by class."""
+    if not cfg.map:
+        return []
+    if len(features) < MIN_POINTS:
+        say(f"no map: {len(features)} tiles are fewer than {MIN_POINTS}")
+        return []
+    say("laying out the map")
+    options = {"n_neighbours": cfg.map_neighbours, "min_dist": cfg.map_min_dist, "n_max": cfg.map_sample}
+    result = umap_coordinates(features, rng=rng, **options)
+    tile_ids = tiles.frame.tile_id.to_numpy()[result.rows]
+    for column, values in zip(map_columns(name), result.coordinates.T, strict=True):
+        tiles.archive.set_tile_column(column, tile_ids, values)
+    shown = (
+        f"{len(result.rows)} of {len(labels)} tiles"
+        if len(result.rows) < len(labels)
+        else f"{len(labels)} tiles"
+    )
+    numbers = [str(k) for k in range(int(labels.max()) + 1)]
+    figure = map_figure(result, labels, names=numbers, title=f"{shown} by cluster")
+    paths = [save_figure(figure, folder / "map.png")]
+    paths += _draw_known_map(tiles, result, column=cfg.truth, folder=folder)
+    return paths
+
+
+def _draw_known_map(tiles: Any, result: UmapResult, *, column: str, folder: Path) -> list[Path]:
+    if not column or column not in tiles.frame:
+        return []
+    values = tiles.frame[column].fillna("").astype(str)
+    names = sorted(set(values) - {""})
+    codes = values.map({value: i for i, value in enumerate(names)}).fillna(-1).to_numpy(int)
+    figure = map_figure(result, codes, names=names, title="the same map by known class")
+    return [save_figure(figure, folder / "map_truth.png")]

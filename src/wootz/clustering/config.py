@@ -1,0 +1,86 @@
+"""Options of ``wootz cluster`` and the names of the columns that it writes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from wootz.errors import WootzError
+from wootz.options import check_range, option
+
+TRUTH_COLUMN = "truth"
+"""Tile column with the known class of each tile; empty or missing where it is not known."""
+
+
+def cluster_column(name: str) -> str:
+    """Return the tile column of the cluster numbers."""
+    return f"cluster_{name}"
+
+
+def outlier_column(name: str) -> str:
+    """Return the tile column of the outlier scores (distance over the median distance of the cluster)."""
+    return f"outlier_{name}"
+
+
+def map_columns(name: str) -> tuple[str, str]:
+    """Return the tile columns of the map coordinates, (row, col): vertical and horizontal on the map."""
+    return f"umap_row_{name}", f"umap_col_{name}"
+
+
+@dataclass
+class KMeansConfig:
+    """k-means with several restarts on all points; the restart with the lowest inertia is kept."""
+
+    name: str = option("kmeans", "method: kmeans")
+    n_clusters: int | None = option(
+        None, "number of clusters; none sweeps n_clusters_min to n_clusters_max by silhouette", unit=">= 2"
+    )
+    n_clusters_min: int = option(2, "smallest number in the sweep", unit=">= 2")
+    n_clusters_max: int = option(20, "largest number in the sweep", unit=">= n_clusters_min")
+    spherical: bool = option(True, "compare directions (cosine) instead of distances")
+    n_init: int = option(10, "restarts from different starting points", unit=">= 1")
+    n_iter: int = option(100, "most iterations of one restart", unit=">= 1")
+
+    def __post_init__(self) -> None:
+        if self.n_clusters is not None:
+            check_range("method.n_clusters", self.n_clusters, 2)
+        check_range("method.n_clusters_min", self.n_clusters_min, 2)
+        check_range("method.n_clusters_max", self.n_clusters_max, self.n_clusters_min)
+        check_range("method.n_init", self.n_init, 1)
+        check_range("method.n_iter", self.n_iter, 1)
+
+
+@dataclass
+class ClusterConfig:
+    """Group the tiles of an archive into candidate classes."""
+
+    method: Any = field(default_factory=KMeansConfig, metadata={"help": "clustering method and its options"})
+    embedding: str = option("", "embedding to cluster; may be left out where the archive holds only one")
+    name: str = option("", "name of the result: column cluster_<name>; by default the embedding's name")
+    pca_dim: int | None = option(
+        None, "principal components kept before clustering; none keeps all", unit=">= 1"
+    )
+    whiten: bool = option(False, "give each principal component the same variance")
+    l2: bool = option(True, "scale each tile's features to length one")
+    keep_uninformative: bool = option(False, "cluster tiles flagged as uninformative too")
+    n_prototypes: int = option(8, "medoids, borderline tiles and outliers shown per cluster", unit="1 to 50")
+    map: bool = option(True, "compute the two-dimensional map (UMAP), for looking only")
+    map_neighbours: int = option(15, "neighbours that the map tries to keep", unit=">= 2")
+    map_min_dist: float = option(0.1, "smallest distance between points on the map", unit="0 to 1")
+    map_sample: int = option(200_000, "most tiles on the map; above it a random sample", unit=">= 100")
+    truth: str = option(TRUTH_COLUMN, "tile column with known classes; agreement is reported where it exists")
+    truth_scheme: str = option("", "fill that column first from the annotated masks of this class scheme")
+    seed: int = option(0, "seed of every random choice", unit=">= 0")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.method, KMeansConfig) and self.method != "???":  # Hydra's "chosen later"
+            raise WootzError(f"method={self.method!r} is not known; choose kmeans.")
+        if self.pca_dim is not None:
+            check_range("pca_dim", self.pca_dim, 1)
+        if self.whiten and self.pca_dim is None:
+            raise WootzError("whiten=true needs pca_dim: whitening every direction blows up the noise.")
+        check_range("n_prototypes", self.n_prototypes, 1, 50)
+        check_range("map_neighbours", self.map_neighbours, 2)
+        check_range("map_min_dist", self.map_min_dist, 0, 1)
+        check_range("map_sample", self.map_sample, 100)
+        check_range("seed", self.seed, 0)
+        if self.truth_scheme and not self.truth:
+            raise WootzError(f"truth_scheme={self.truth_scheme!r} needs a column to fill: set truth=NAME.")

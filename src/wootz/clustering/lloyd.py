@@ -1,0 +1,225 @@
+"""k-means on faiss: Euclidean or spherical, on all points, several restarts, one seed one result."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from wootz.clustering.preprocess import check_features, l2_normalise
+from wootz.errors import WootzError
+
+SEEDING_POINTS = 256  # candidates per cluster for k-means++; the clustering itself sees every point
+ROUND_ITER = 10
+TOLERANCE = 1e-5
+SMALL_PRODUCTS = 2**31  # multiplications of one assignment, about a second on one core
+
+
+@dataclass(frozen=True)
+class KMeansResult:
+    """The best of several k-means restarts.
+
+    Parameters
+    ----------
+    labels : (N,) int32
+        Cluster of each point, 0 is the largest cluster.
+    centroids : (n_clusters, D) float32
+        Of unit length in the spherical case.
+    inertia : float
+        Sum of squared distances to the nearest centroid (spherical: between unit vectors, 2 - 2 cos).
+    restart_inertias : (n_init,) float64
+    stability : float
+        Mean adjusted Rand index between the kept restart and the others; NaN for one restart.
+    """
+
+    labels: np.ndarray
+    centroids: np.ndarray
+    inertia: float
+    restart_inertias: np.ndarray
+    stability: float
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.centroids)
+
+
+def kmeans(
+    features: np.ndarray,
+    n_clusters: int,
+    *,
+    rng: np.random.Generator,
+    n_init: int = 10,
+    n_iter: int = 100,
+    spherical: bool = False,
+) -> KMeansResult:
+    """Cluster by k-means: k-means++ seeds, Lloyd iterations in faiss on all points, the best of `n_init`.
+
+    Parameters
+    ----------
+    features : (N, D) float32
+    n_clusters : int, 2 to N
+    rng : numpy Generator
+    n_init : int, >= 1
+        Restarts from different seeds.
+    n_iter : int, >= 1
+        Most iterations of a restart; it ends earlier when an iteration gains less than 1e-5 of the inertia.
+    spherical : bool
+        Compare directions: rows and centroids are scaled to unit length.
+
+    Raises
+    ------
+    WootzError
+        For fewer points, or fewer different points, than clusters; fewer than two clusters; NaN; a row of
+        zeros in the spherical case.
+
+    Notes
+    -----
+    k-means prefers round clusters of equal size: a rare class is often shared out or swallowed. Ask for more
+    clusters than classes and merge by hand rather than trust a small number.
+
+    References
+    ----------
+    Lloyd 1982, doi 10.1109/TIT.1982.1056489; Arthur & Vassilvitskii 2007 (k-means++, section 2.2);
+    Dhillon & Modha 2001 (spherical), doi 10.1023/A:1007612920971.
+
+    Examples
+    --------
+    >>> points = np.float32([[0, 0], [0, 1], [9, 9], [9, 8], [9, 9.5]])
+    >>> kmeans(points, 2, rng=np.random.default_rng(0)).labels.tolist()
+    [1, 1, 0, 0, 0]
+    """
+    points = check_features(features)
+    if n_clusters < 2:
+        raise WootzError(f"n_clusters={n_clusters} is too small; there must be at least 2 clusters.")
+    if n_clusters > len(points):
+        raise WootzError(
+            f"n_clusters={n_clusters} is more than the {len(points)} tiles; ask for fewer clusters."
+        )
+    if spherical:
+        points = _unit_rows(points)
+    _check_different(points, n_clusters)
+    runs = [
+        _one_restart(points, n_clusters, rng=child, n_iter=n_iter, spherical=spherical)
+        for child in rng.spawn(n_init)
+    ]
+    best = int(np.argmin([inertia for _, _, inertia in runs]))
+    labels, centroids, inertia = runs[best]
+    order = np.argsort(-np.bincount(labels, minlength=n_clusters), kind="stable")
+    rank = np.empty(n_clusters, np.int32)
+    rank[order] = np.arange(n_clusters)
+    others = [run[0] for i, run in enumerate(runs) if i != best]
+    return KMeansResult(
+        labels=rank[labels],
+        centroids=centroids[order],
+        inertia=inertia,
+        restart_inertias=np.array([run[2] for run in runs]),
+        stability=_mean_rand_index(labels, others),
+    )
+
+
+@contextlib.contextmanager
+def _threads_for(points: np.ndarray, n_clusters: int) -> Iterator[None]:
+    """Keep small problems on one thread: faiss's threads spin, ten times slower where cores are shared."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    if points.size * n_clusters < SMALL_PRODUCTS:
+        faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def nearest_centroid(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest centroid of each point and the squared distance to it: (N,) int32 and float64."""
+    import faiss
+
+    index = faiss.IndexFlatL2(centroids.shape[1])
+    index.add(np.ascontiguousarray(centroids, np.float32))
+    labels = index.search(np.ascontiguousarray(points, np.float32), 1)[1][:, 0].astype(np.int32)
+    # faiss expands |x|^2 - 2xc + |c|^2 in single precision, which loses small distances: computed again
+    residual = points.astype(np.float64) - centroids[labels]
+    return labels, np.einsum("ij,ij->i", residual, residual)
+
+
+def _one_restart(
+    points: np.ndarray, n_clusters: int, *, rng: np.random.Generator, n_iter: int, spherical: bool
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Run one k-means from its own seed; return labels, centroids and inertia."""
+    import faiss
+
+    centroids = _plus_plus(points, n_clusters, rng=rng)
+    labels, squared = nearest_centroid(points, centroids)
+    seed = int(rng.integers(2**31))
+    for done in range(0, n_iter, ROUND_ITER):
+        fit = faiss.Kmeans(
+            points.shape[1],
+            n_clusters,
+            niter=min(ROUND_ITER, n_iter - done),
+            spherical=spherical,
+            seed=seed,
+            min_points_per_centroid=1,
+            max_points_per_centroid=max(2, len(points)),  # faiss would otherwise draw 256 points per cluster
+        )
+        fit.train(points, init_centroids=centroids)
+        new_centroids = np.asarray(fit.centroids)
+        new_labels, new_squared = nearest_centroid(points, new_centroids)
+        gain = squared.sum() - new_squared.sum()
+        if gain < 0:
+            break
+        centroids, labels, squared = new_centroids, new_labels, new_squared
+        if gain <= TOLERANCE * squared.sum():
+            break
+    return labels, centroids, float(squared.sum())
+
+
+def _plus_plus(points: np.ndarray, n_clusters: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Draw starting centroids with probability proportional to the squared distance to those drawn before."""
+    n_candidates = min(len(points), max(10_000, SEEDING_POINTS * n_clusters))
+    rows = rng.choice(len(points), n_candidates, replace=False) if n_candidates < len(points) else slice(None)
+    pool = points[rows]
+    norms = np.einsum("ij,ij->i", pool, pool, dtype=np.float64)
+    picked = [int(rng.integers(len(pool)))]
+    squared = np.full(len(pool), np.inf)
+    while True:
+        last = picked[-1]
+        distance = norms - 2.0 * (pool @ pool[last]) + norms[last]
+        squared = np.minimum(squared, np.clip(distance, 0, None))
+        squared[picked] = 0.0
+        if len(picked) == n_clusters:
+            return np.ascontiguousarray(pool[picked])
+        total = squared.sum()
+        weights = squared / total if total > 0 else (squared == 0) / len(pool)
+        picked.append(int(rng.choice(len(pool), p=weights)))
+
+
+def _unit_rows(points: np.ndarray) -> np.ndarray:
+    empty = int((~points.any(axis=1)).sum())
+    if empty:
+        raise WootzError(
+            f"{empty} tiles have features of zeros, which have no direction; use method.spherical=false."
+        )
+    return l2_normalise(points)
+
+
+def _check_different(points: np.ndarray, n_clusters: int) -> None:
+    """Raise unless there are at least `n_clusters` different rows; stops as soon as they are found."""
+    seen: set[bytes] = set()
+    for row in points:
+        seen.add(row.tobytes())
+        if len(seen) >= n_clusters:
+            return
+    raise WootzError(
+        f"only {len(seen)} different feature vectors for n_clusters={n_clusters}: many tiles are duplicates; "
+        "ask for fewer clusters or leave duplicates out."
+    )
+
+
+def _mean_rand_index(labels: np.ndarray, others: list[np.ndarray]) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    return (
+        float(np.mean([adjusted_rand_score(labels, other) for other in others])) if others else float("nan")
+    )
