@@ -1,6 +1,5 @@
 """A killed run goes on in its own folder; a finished, failed or live one does not."""
 
-import os
 import subprocess
 import sys
 
@@ -59,4 +58,4 @@ def test_live_finished_and_failed_runs_are_left_alone(archive):
     third = start(archive, {"epochs": 5})
     assert third.id not in {live.id, second.id}
     assert sorted(archive.runs["status"]) == ["failed", "finished", "running"]
-    assert os.path.isdir(third.folder)
+    assert third.folder.is_dir()

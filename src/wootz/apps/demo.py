@@ -39,13 +39,13 @@ class DemoReport:
         s, m = r["segmentation"], r["measurement"]
         return "\n".join(
             [
-                f"segmentation   mean IoU {s['mean_iou']:.3f} on {s['n_test']} held-out fields "
-                f"(grey levels alone: {s['grey_baseline_mean_iou']:.3f})",
+                f"segmentation   mean IoU {s['mean_iou']:.3f} on {s['n_test']} held-out fields",
+                f"               (grey levels alone: {s['grey_baseline_mean_iou']:.3f})",
                 f"thickness      {100 * m['thickness_rel_error']:.1f} % mean error against exact truth",
                 f"porosity       {100 * m['porosity_abs_error']:.2f} percentage points mean error",
                 f"anomaly        image AUROC {r['anomaly']['image_auroc']:.3f}",
-                f"clustering     {r['clustering']['n_clusters']} clusters, "
-                f"NMI {r['clustering']['nmi']:.2f} with the true phases",
+                f"clustering     {r['clustering']['n_clusters']} clusters",
+                f"               (NMI with the true phases: {r['clustering']['nmi']:.2f})",
                 f"pretraining    RankMe {r['pretrain']['rankme']:.1f}",
                 f"time           {r['seconds']['total']:.0f} s",
                 f"report         {self.folder / 'report.html'}",
