@@ -1,0 +1,115 @@
+"""Find an info bar that the microscope burnt into the picture.
+
+A network learns the bar before it learns the specimen, so a bar must be cut even where no tag mentions it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Thresholds are fractions: of a row, of the picture, or of the span from its darkest to its lightest pixel.
+_LEVEL_TOLERANCE = 0.03  # 8 grey levels of 255: JPEG ringing around text stays inside
+_BACKGROUND_SHARE = 0.5  # of a row of the bar, text included
+_UNIFORM_SHARE = 0.90  # of a row without text: the margin or the frame line of the bar
+_MIN_HEIGHT, _MAX_HEIGHT = 0.015, 0.30
+_INK_CONTRAST = 0.35
+_INK_SHARE = (0.003, 0.45)
+_INK_OF_FOREGROUND = 0.5  # text is black on white or white on black; a specimen has every grey between
+_BACKGROUND_SPREAD = 0.012  # standard deviation: a bar carries no detector noise
+_MIN_STROKES = 8  # edges of ink along the busiest row
+_SLACK_ROWS = 3  # SmartSEM leaves one row of picture below its bar
+_MAX_COLUMNS = 2048
+
+
+def find_info_bar(image: np.ndarray) -> slice | None:
+    """Rows of an info bar at the bottom or the top edge, found in the picture alone.
+
+    Parameters
+    ----------
+    image : (H, W) uint8 or uint16
+
+    Returns
+    -------
+    slice or None
+        Rows of the bar, up to the edge of the picture (a row or two of specimen outside a framed bar
+        included); None where there is none.
+
+    Notes
+    -----
+    A bar is a band that touches the edge, one constant level with text of one contrasting level in it,
+    without detector noise, and cut off from the specimen along one straight row. It is missed where text
+    lies on the specimen without a band, and it is cut too generously where the specimen above a black bar
+    is itself saturated black.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> find_info_bar(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)) is None
+    True
+    """
+    height = image.shape[0]
+    if height < 32 or image.shape[1] < 32:
+        return None
+    step = max(1, image.shape[1] // _MAX_COLUMNS)
+    edge = int(np.ceil(height * _MAX_HEIGHT)) + 8
+    thin = image[:, ::step]
+    low, high = float(thin[::4].min()), float(thin[::4].max())
+    for rows, found in ((thin[height - edge :], "bottom"), (thin[:edge][::-1], "top")):
+        ends = rows.astype(np.float32)
+        span = max(high, float(ends.max())) - min(low, float(ends.min()))
+        n_rows = _bar_height(ends / span) if span > 0 else 0
+        if _MIN_HEIGHT * height <= n_rows <= _MAX_HEIGHT * height and n_rows >= 8:
+            return slice(height - n_rows, height) if found == "bottom" else slice(0, n_rows)
+    return None
+
+
+def _bar_height(rows: np.ndarray) -> int:
+    """Height of a bar at the end of `rows` (R, W) float32 of span 1; 0 where there is none."""
+    # More than half of a bar's row is background, so the row's median is the background level.
+    level = np.median(rows, axis=1)
+    share = np.mean(np.abs(rows - level[:, None]) <= _LEVEL_TOLERANCE, axis=1)
+    for last in range(len(rows) - 1, len(rows) - 2 - _SLACK_ROWS, -1):
+        first = _first_row(level, share, last)
+        if first < last and _starts_sharply(rows, first) and _holds_text(rows[first : last + 1]):
+            return len(rows) - first
+    return 0
+
+
+def _first_row(level: np.ndarray, share: np.ndarray, last: int) -> int:
+    """Topmost row of the band that ends at `last`: a row without text, so that no text is cut."""
+    background = np.median(level[max(0, last - 8) : last + 1])
+    of_band = (np.abs(level - background) <= _LEVEL_TOLERANCE) & (share >= _BACKGROUND_SHARE)
+    line = share >= _UNIFORM_SHARE
+    first, frame, n_lines = last, last, 0
+    for row in range(last, -1, -1):
+        n_lines = 0 if of_band[row] else n_lines + 1
+        if not (of_band[row] or line[row]) or n_lines > _SLACK_ROWS:
+            break
+        if line[row]:
+            first = row
+            frame = frame if of_band[row] else row
+    # Nothing stopped the band: a saturated black specimen above a black bar. Its frame line still parts them.
+    return frame if first == 0 else first
+
+
+def _starts_sharply(rows: np.ndarray, first: int) -> bool:
+    """Whether most columns change between the specimen and the first row of the band."""
+    above = rows[max(0, first - 2)]
+    return bool(np.mean(np.abs(rows[first] - above) > _LEVEL_TOLERANCE) > 0.5)
+
+
+def _holds_text(band: np.ndarray) -> bool:
+    """Whether the band is one quiet level with strokes of one contrasting level in it."""
+    background = np.median(band)
+    distance = np.abs(band - background)
+    quiet = distance <= _LEVEL_TOLERANCE
+    ink = distance > _INK_CONTRAST
+    text_rows = ink.mean(axis=1) < _UNIFORM_SHARE  # without the frame lines
+    share = ink[text_rows].mean() if text_rows.any() else 0.0
+    strokes = np.abs(np.diff(ink[text_rows].astype(np.int8), axis=1)).sum(axis=1).max(initial=0)
+    return bool(
+        _INK_SHARE[0] <= share <= _INK_SHARE[1]
+        and band[quiet].std() <= _BACKGROUND_SPREAD
+        and ink.sum() >= _INK_OF_FOREGROUND * (~quiet).sum()
+        and strokes >= _MIN_STROKES
+    )
