@@ -203,37 +203,19 @@ def plain(value: Any) -> Any:
     """Turn numpy scalars and arrays, paths, tuples, slices and bytes into what JSON knows."""
     match value:
         case dict():
-            return {str(k): plain(v) for k, v in value.items()}
+            encoded = {str(k): plain(v) for k, v in value.items()}
         case list() | tuple() | set():
-            return [plain(v) for v in value]
+            encoded = [plain(v) for v in value]
         case np.ndarray() | np.generic():
-            return plain(value.tolist())
+            encoded = plain(value.tolist())
         case float() if not np.isfinite(value):
-            return None
+            encoded = None
         case bool() | int() | float() | str() | None:
-            return value
+            encoded = value
         case bytes():
-            return value.decode("latin-1")
-    return f"{value.start}:{value.stop}" if isinstance(value, slice) else str(value)
-
-
-def try_lock(path: Path) -> int | None:
-    """Take an advisory lock that the system frees when this process dies; None while another holds it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: no lock between processes
-        return -1
-    with disk_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def unlock(descriptor: int | None) -> None:
-    """Give back a lock of `try_lock`."""
-    if descriptor is not None and descriptor >= 0:
-        os.close(descriptor)
+            encoded = value.decode("latin-1")
+        case slice():
+            encoded = f"{value.start}:{value.stop}"
+        case _:
+            encoded = str(value)
+    return encoded

@@ -1,4 +1,4 @@
-"""The stored grid of tiles, and which of them show nothing."""
+"""Grids of tiles: where windows lie, how they are named, and which of them show nothing."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,6 @@ from wootz import intensity
 from wootz.errors import ArchiveError
 from wootz.progress import say
 from wootz.tables import TABLES
-from wootz.tiles import grid_frame
 
 if TYPE_CHECKING:
     from wootz.archive import Archive
@@ -66,6 +65,66 @@ def tile_frame(
         )
     tiles = tiles[tiles["image_id"].isin(table["image_id"])]
     return tiles.assign(duplicate=_of_duplicates(tiles, table))
+
+
+def grid(size: tuple[int, int], *, size_px: int, stride_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lay windows over a field so that all of it is covered.
+
+    Parameters
+    ----------
+    size : (H, W), px
+        Size of the field.
+    size_px, stride_px : int, px, >= 1
+        Side of the square windows, and the step between them.
+
+    Returns
+    -------
+    rows, cols : (n,) int64
+        Top-left corners, in reading order. The last row and column of windows end at the border, so that
+        they may overlap their neighbours more. Empty where the field is smaller than a window.
+    """
+    starts = []
+    for length in size:
+        if length < size_px:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        steps = list(range(0, length - size_px + 1, stride_px))
+        if steps[-1] != length - size_px:
+            steps.append(length - size_px)
+        starts.append(np.array(steps, np.int64))
+    rows, cols = np.meshgrid(*starts, indexing="ij")
+    return rows.ravel(), cols.ravel()
+
+
+def tile_id(image_id: str, row: int, *, col: int, size_px: int) -> str:
+    """Name a square window: equal windows of equal pixels have equal names in every archive."""
+    return f"{image_id}_r{row}_c{col}_s{size_px}"
+
+
+def grid_frame(images: pd.DataFrame, *, size_px: int, stride_px: int) -> pd.DataFrame:
+    """Lay the grid over all images; images smaller than a window yield no tile.
+
+    Raises
+    ------
+    ArchiveError
+        If not one image is as large as a window.
+    """
+    if size_px < 8 or stride_px < 1:
+        raise ArchiveError(f"tiles of {size_px} px every {stride_px} px: use at least 8 px and 1 px.")
+    parts: dict[str, list[Any]] = {name: [] for name in ("tile_id", "image_id", "row", "col")}
+    for image in images[["image_id", "height_px", "width_px"]].itertuples(index=False):
+        rows, cols = grid((image.height_px, image.width_px), size_px=size_px, stride_px=stride_px)
+        pairs = list(zip(rows.tolist(), cols.tolist(), strict=True))
+        parts["tile_id"] += [tile_id(image.image_id, r, col=c, size_px=size_px) for r, c in pairs]
+        parts["image_id"] += [image.image_id] * len(pairs)
+        parts["row"] += rows.tolist()
+        parts["col"] += cols.tolist()
+    if len(images) and not parts["row"]:
+        largest = images.loc[(images["height_px"] * images["width_px"]).idxmax()]
+        raise ArchiveError(
+            f"no image is as large as a tile of {size_px} px (the largest, {largest['file']}, is "
+            f"{largest['height_px']} x {largest['width_px']} px); choose smaller tiles."
+        )
+    return pd.DataFrame(parts).assign(height=size_px, width=size_px)
 
 
 def contrast(strip: np.ndarray, cols: np.ndarray, *, size_px: int, range_: tuple[float, float]) -> np.ndarray:

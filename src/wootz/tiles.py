@@ -4,7 +4,6 @@ Tiles are never cut out and stored: a tile is (image, row, col, height, width), 
 other sizes cost nothing, and a random batch is read at memory speed.
 """
 
-from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from wootz import intensity
 from wootz.errors import ArchiveError
+from wootz.gather import FieldPool
 from wootz.tables import PIXEL_SIZES, TABLES
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ class TileSet:
         self._images = _check(self._tiles, archive.image_table())
         self._image_index = pd.Index(self._images["image_id"]).get_indexer(self._tiles["image_id"])
         self._windows = self._tiles[list(WINDOW)].to_numpy(np.int64)
-        self._rows = self._images.to_dict("records")
-        self._fields: list[np.ndarray | None] = [None] * len(self._rows)
+        rows = self._images.to_dict("records")
+        sizes = self._images[["height_px", "width_px"]].to_numpy(np.int64)
+        self._pool = FieldPool(sizes, lambda number: archive.pixels.field(rows[number]))
         dtypes = {archive.pixels.dtype(shard) for shard in self._images["shard"].unique()}
         self.dtype = np.dtype(np.uint16) if np.dtype(np.uint16) in dtypes else np.dtype(np.uint8)
 
@@ -56,7 +57,7 @@ class TileSet:
     def __repr__(self) -> str:
         sizes = self._tiles.groupby(["height", "width"]).size()
         text = ", ".join(f"{n} of {h} x {w} px" for (h, w), n in sizes.items())
-        return f"TileSet({text or 'no tiles'}, {len(self._rows)} images of {self.archive.path})"
+        return f"TileSet({text or 'no tiles'}, {len(self._images)} images of {self.archive.path})"
 
     @cached_property
     def _joined(self) -> pd.DataFrame:
@@ -106,17 +107,7 @@ class TileSet:
         if (windows[:, 2:] != windows[0, 2:]).any():
             raise ValueError("tiles of different size cannot be read into one array; select one size")
         out = np.empty((len(rows), height + 2 * margin, width + 2 * margin), self.dtype)
-        images = self._image_index[rows].tolist()
-        if margin:
-            for i, (image, (row, col, _, _)) in enumerate(zip(images, windows.tolist(), strict=True)):
-                out[i] = _with_margin(self._field(image), (row, col, height, width), margin=margin)
-            return out
-        fields = self._fields
-        for i, (image, (row, col, _, _)) in enumerate(zip(images, windows.tolist(), strict=True)):
-            field = fields[image]
-            if field is None:
-                field = self._field(image)
-            out[i] = field[row : row + height, col : col + width]
+        self._pool.read(self._image_index[rows], windows[:, :2] - margin, out=out)
         return out
 
     def scaled(self, rows: Any, margin: int = 0) -> np.ndarray:
@@ -175,12 +166,6 @@ class TileSet:
         low, high = (self._images[name].to_numpy(np.float32) for name in names)
         return low, high
 
-    def _field(self, image: int) -> np.ndarray:
-        field = self._fields[image]
-        if field is None:
-            field = self._fields[image] = self.archive.pixels.field(self._rows[image])
-        return field
-
     def _row_numbers(self, rows: Any) -> np.ndarray:
         if isinstance(rows, slice):
             return np.arange(len(self))[rows]
@@ -196,66 +181,6 @@ class TileSet:
         if rows.min() < -len(self) or rows.max() >= len(self):
             raise IndexError(f"row {rows.max()} of {len(self)} tiles")
         return np.where(rows < 0, rows + len(self), rows)
-
-
-def grid(size: tuple[int, int], *, size_px: int, stride_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lay windows over a field so that all of it is covered.
-
-    Parameters
-    ----------
-    size : (H, W), px
-        Size of the field.
-    size_px, stride_px : int, px, >= 1
-        Side of the square windows, and the step between them.
-
-    Returns
-    -------
-    rows, cols : (n,) int64
-        Top-left corners, in reading order. The last row and column of windows end at the border, so that
-        they may overlap their neighbours more. Empty where the field is smaller than a window.
-    """
-    starts = []
-    for length in size:
-        if length < size_px:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        steps = list(range(0, length - size_px + 1, stride_px))
-        if steps[-1] != length - size_px:
-            steps.append(length - size_px)
-        starts.append(np.array(steps, np.int64))
-    rows, cols = np.meshgrid(*starts, indexing="ij")
-    return rows.ravel(), cols.ravel()
-
-
-def tile_id(image_id: str, row: int, *, col: int, size_px: int) -> str:
-    """Name a square window: equal windows of equal pixels have equal names in every archive."""
-    return f"{image_id}_r{row}_c{col}_s{size_px}"
-
-
-def grid_frame(images: pd.DataFrame, *, size_px: int, stride_px: int) -> pd.DataFrame:
-    """Lay the grid over all images; images smaller than a window yield no tile.
-
-    Raises
-    ------
-    ArchiveError
-        If not one image is as large as a window.
-    """
-    if size_px < 8 or stride_px < 1:
-        raise ArchiveError(f"tiles of {size_px} px every {stride_px} px: use at least 8 px and 1 px.")
-    parts: dict[str, list[Any]] = {name: [] for name in ("tile_id", "image_id", "row", "col")}
-    for image in images[["image_id", "height_px", "width_px"]].itertuples(index=False):
-        rows, cols = grid((image.height_px, image.width_px), size_px=size_px, stride_px=stride_px)
-        pairs = list(zip(rows.tolist(), cols.tolist(), strict=True))
-        parts["tile_id"] += [tile_id(image.image_id, r, col=c, size_px=size_px) for r, c in pairs]
-        parts["image_id"] += [image.image_id] * len(pairs)
-        parts["row"] += rows.tolist()
-        parts["col"] += cols.tolist()
-    if len(images) and not parts["row"]:
-        largest = images.loc[(images["height_px"] * images["width_px"]).idxmax()]
-        raise ArchiveError(
-            f"no image is as large as a tile of {size_px} px (the largest, {largest['file']}, is "
-            f"{largest['height_px']} x {largest['width_px']} px); choose smaller tiles."
-        )
-    return pd.DataFrame(parts).assign(height=size_px, width=size_px)
 
 
 def _check(tiles: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
@@ -284,19 +209,3 @@ def _check(tiles: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
         if not (values.isna() | (values > 0)).all():
             raise ArchiveError(f"{name} must be positive, or missing where unknown.")
     return used
-
-
-def _with_margin(field: np.ndarray, window: Iterable[int], *, margin: int) -> np.ndarray:
-    row, col, height, width = window
-    r = mirror(np.arange(row - margin, row + height + margin), field.shape[0])
-    c = mirror(np.arange(col - margin, col + width + margin), field.shape[1])
-    return field[r[:, None], c]
-
-
-def mirror(index: np.ndarray, length: int) -> np.ndarray:
-    """Fold indices beyond either end back into ``0 ... length - 1`` without repeating the end itself."""
-    if length == 1:
-        return np.zeros_like(index)
-    period = 2 * (length - 1)
-    folded = np.mod(index, period)
-    return np.where(folded < length, folded, period - folded)
