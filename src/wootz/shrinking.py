@@ -1,0 +1,58 @@
+"""Small versions of large fields: block means at memory speed, in any thread."""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+
+def shrink(pixels: np.ndarray, width_px: int) -> np.ndarray:
+    """Average a field down to `width_px` columns, the rows by the same factor.
+
+    Parameters
+    ----------
+    pixels : (H, W) uint8 or uint16
+    width_px : int, >= 1
+        Columns of the result; a narrower field keeps its size.
+
+    Returns
+    -------
+    (h, w) float32
+        Means over bins whose sizes differ by at most 1 px, in grey levels.
+    """
+    height, width = pixels.shape
+    n_cols = min(width_px, width)
+    n_rows = max(1, round(height * n_cols / width))
+    rows = np.arange(n_rows + 1, dtype=np.int64) * height // n_rows
+    cols = np.arange(n_cols + 1, dtype=np.int64) * width // n_cols
+    return _compiled()(np.ascontiguousarray(pixels), rows, cols)
+
+
+@cache
+def _compiled() -> Callable[..., np.ndarray]:
+    import numba  # takes half a second: only those who shrink pay for it
+
+    try:
+        return numba.njit(nogil=True, cache=True)(_bin_means)
+    except RuntimeError:  # no folder to keep compiled code in
+        return numba.njit(nogil=True)(_bin_means)
+
+
+def _bin_means(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Sum the lines of each bin column by column (a loop that vectorises), then the columns of each bin."""
+    n_rows, n_cols = len(rows) - 1, len(cols) - 1
+    out = np.empty((n_rows, n_cols), np.float32)
+    sums = np.empty(pixels.shape[1], np.uint32)
+    for i in range(n_rows):
+        sums[:] = 0
+        for row in range(rows[i], rows[i + 1]):
+            line = pixels[row]
+            for col in range(line.size):
+                sums[col] += line[col]
+        n_lines = rows[i + 1] - rows[i]
+        for j in range(n_cols):
+            total = np.uint64(0)
+            for col in range(cols[j], cols[j + 1]):
+                total += np.uint64(sums[col])
+            out[i, j] = total / (n_lines * (cols[j + 1] - cols[j]))
+    return out
