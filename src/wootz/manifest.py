@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -23,11 +22,6 @@ import pandas as pd
 from wootz import storage
 from wootz.errors import ArchiveError
 from wootz.tables import conform, empty, join_rows
-
-try:
-    import fcntl
-except ImportError:  # Windows: no lock between processes
-    fcntl = None
 
 FORMAT = "wootz archive"
 VERSION = 1
@@ -329,24 +323,18 @@ def now() -> str:
 @contextlib.contextmanager
 def _write_lock(root: Path) -> Iterator[None]:
     """Let one process write at a time; the system frees the lock when its holder dies."""
-    with storage.disk_errors(root):
-        descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while (lock := storage.try_lock(root / ".lock")) is None:
+        if time.monotonic() > deadline:
+            raise ArchiveError(
+                f"another wootz process has been writing to {root} for {LOCK_WAIT_S:.0f} s; wait until it "
+                "ends and run the same command again."
+            )
+        time.sleep(0.02)
     try:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while fcntl is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ArchiveError(
-                        f"another wootz process has been writing to {root} for {LOCK_WAIT_S:.0f} s; wait "
-                        "until it ends and run the same command again."
-                    ) from None
-                time.sleep(0.02)
         yield
     finally:
-        os.close(descriptor)
+        storage.unlock(lock)
 
 
 README = """\

@@ -219,3 +219,28 @@ def plain(value: Any) -> Any:
         case _:
             encoded = str(value)
     return encoded
+
+
+def try_lock(path: Path) -> int | None:
+    """Take an advisory lock that the system frees when this process dies; None while another holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock between processes
+        return -1
+    with disk_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:  # a network file system without locks
+        os.close(descriptor)
+        return -1
+    return descriptor
+
+
+def unlock(descriptor: int | None) -> None:
+    """Give back a lock of `try_lock`."""
+    if descriptor is not None and descriptor >= 0:
+        os.close(descriptor)
