@@ -5,7 +5,7 @@ its documentation (``wootz <command> --help`` prints it).
 """
 
 from collections.abc import Collection
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, field, fields, is_dataclass
 from typing import Any
 
 from wootz.errors import WootzError
@@ -43,11 +43,25 @@ def check_range(key: str, value: float, low: float, high: float = float("inf")) 
 
 
 def describe(schema: type) -> list[tuple[str, str, str]]:
-    """Return (key, default, help with unit) for every option of a dataclass."""
+    """Return (key, default, help with unit) for every option; nested ones as ``outer.inner``."""
     rows = []
     for f in fields(schema):
         default = f.default if f.default_factory is MISSING else f.default_factory()
-        shown = "required" if default is MISSING else "none" if default is None else str(default)
+        if is_dataclass(default) and f.type is type(default):
+            rows += [(f"{f.name}.{key}", shown, text) for key, shown, text in describe(type(default))]
+            continue
+        shown = "required" if default is MISSING else _as_typed(default)
         unit = f.metadata.get("unit", "")
         rows.append((f.name, shown, f.metadata.get("help", "") + (f" [{unit}]" if unit else "")))
     return rows
+
+
+def _as_typed(value: Any) -> str:
+    """Write a value as the command line takes it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)

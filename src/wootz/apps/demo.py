@@ -190,7 +190,7 @@ def _pretrain(archive: Any, cfg: DemoConfig) -> dict[str, Any]:
     tiles = archive.tiles(images=_ids(archive, of="fields"))
     options = PretrainConfig(encoder=ENCODER, epochs=cfg.pretrain_epochs, seed=cfg.seed)
     if cfg.small:
-        options.batch = 32
+        options.batch_size = 32
     result = chain.pretrain(archive, options, tiles=tiles)
     return {
         "encoder": str(result.checkpoint),
