@@ -93,7 +93,7 @@ class GrainSpec:
     size_um: Spread = field(default_factory=lambda: Spread(5.0, 9.0))
     aspect: Spread = field(default_factory=lambda: Spread(0.8, 1.3))
     contrast: Spread = field(default_factory=lambda: Spread(0.06, 0.10))
-    waviness: Spread = field(default_factory=lambda: Spread(0.10, 0.16))
+    waviness: Spread = field(default_factory=lambda: Spread(0.13, 0.20))
 
     def __post_init__(self) -> None:
         check_choice("grains.phase", self.phase, STACK[1:])
@@ -175,7 +175,7 @@ class ImagingSpec:
     """Microscope and detector: one model for both modes."""
 
     mode: str = "se"
-    dose_e_per_px: Spread = field(default_factory=lambda: Spread(60, 160, log=True))
+    dose_e_per_px: Spread = field(default_factory=lambda: Spread(120, 350, log=True))
     defocus_um: Spread = field(default_factory=lambda: Spread(0.05, 0.14))
     azimuth_deg: Spread = field(default_factory=lambda: Spread(0, 360))
     edge_gain: Spread = field(default_factory=lambda: Spread(0.15, 0.35))

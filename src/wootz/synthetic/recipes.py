@@ -140,7 +140,7 @@ def _feal() -> LayerSpec:
 
 def _looks() -> list[LookSpec]:
     return [
-        LookSpec("resin", Spread(0.24, 0.32), Spread(0.12, 0.18), Spread(0.015, 0.03), 0.5, at(-0.35)),
+        LookSpec("resin", Spread(0.24, 0.32), Spread(0.16, 0.22), Spread(0.015, 0.03), 0.5, at(-0.35)),
         LookSpec("Fe2Al5", Spread(0.46, 0.54), Spread(0.42, 0.48), Spread(0.012, 0.02), 0.25, at(0.0)),
         LookSpec("FeAl", Spread(0.50, 0.58), Spread(0.54, 0.60), Spread(0.01, 0.015), 0.3, at(-0.03)),
         LookSpec("steel", Spread(0.54, 0.62), Spread(0.66, 0.74), Spread(0.006, 0.012), 0.3, at(-0.10)),
@@ -152,23 +152,23 @@ def _looks() -> list[LookSpec]:
 
 def _demo_looks() -> list[LookSpec]:
     return [
-        LookSpec("resin", Spread(0.30, 0.46), Spread(0.14, 0.22), Spread(0.03, 0.05), 0.6, at(-0.30)),
-        LookSpec("Fe2Al5", Spread(0.44, 0.52), Spread(0.42, 0.50), Spread(0.03, 0.045), 0.3, at(0.0)),
+        LookSpec("resin", Spread(0.28, 0.40), Spread(0.22, 0.30), Spread(0.03, 0.05), 0.6, at(-0.30)),
+        LookSpec("Fe2Al5", Spread(0.42, 0.50), Spread(0.42, 0.50), Spread(0.03, 0.045), 0.3, at(0.0)),
         LookSpec("FeAl", Spread(0.48, 0.54), Spread(0.54, 0.60), Spread(0.01, 0.015), 0.3, at(-0.03)),
-        LookSpec("steel", Spread(0.46, 0.56), Spread(0.60, 0.68), Spread(0.006, 0.012), 0.3, at(-0.12)),
-        LookSpec("pore", Spread(0.24, 0.38), Spread(0.12, 0.18), Spread(0.02, 0.04), 0.6, at(-0.7)),
-        LookSpec("precipitate", Spread(0.46, 0.58), Spread(0.54, 0.62), Spread(0.006, 0.01), 0.3, at(0.14)),
+        LookSpec("steel", Spread(0.47, 0.57), Spread(0.60, 0.68), Spread(0.006, 0.012), 0.3, at(-0.12)),
+        LookSpec("pore", Spread(0.24, 0.38), Spread(0.18, 0.26), Spread(0.02, 0.04), 0.6, at(-0.7)),
+        LookSpec("precipitate", Spread(0.54, 0.64), Spread(0.54, 0.62), Spread(0.006, 0.01), 0.3, at(0.18)),
         LookSpec("crack", Spread(0.14, 0.24), Spread(0.10, 0.15), Spread(0.02, 0.03), 0.6, at(-0.7)),
     ]
 
 
 def _demo_imaging() -> ImagingSpec:
     return ImagingSpec(
-        dose_e_per_px=Spread(70, 140, log=True),
-        edge_gain=Spread(0.2, 0.35),
-        shading=Spread(0.08, 0.20),
+        dose_e_per_px=Spread(90, 180, log=True),
+        edge_gain=Spread(0.2, 0.32),
+        shading=Spread(0.06, 0.16),
         charging=Spread(0.03, 0.09),
-        brightness=Spread(-0.08, 0.08),
+        brightness=Spread(-0.04, 0.08),
         contrast=Spread(0.85, 1.15),
         gamma=Spread(0.85, 1.15),
     )

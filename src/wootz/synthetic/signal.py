@@ -145,7 +145,7 @@ def smooth_noise(
     ----------
     shape : (int, int)
     cell_px : (float, float)
-        Row and column length, in px; values below 1 give white noise along that axis.
+        Row and column length, in px; values below 1 count as 1.
 
     Returns
     -------
