@@ -85,12 +85,12 @@ def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, *, confidence
         raise ValueError(f"numerators {a.shape} and denominators {A.shape} differ in length")
     keep = A > 0
     a, A = a[keep], A[keep]
-    method = f"ratio over units with Student's t, n = {a.size}"
+    method = f"Student's t over {a.size} blocks"
     if a.size == 0:
         return Interval(math.nan, math.nan, math.nan, 0, method, "nothing to measure in")
     r = float(a.sum() / A.sum())
     if a.size < 2:
-        return Interval(r, math.nan, math.nan, 1, method, "fewer than two independent units")
+        return Interval(r, math.nan, math.nan, 1, method, "fewer than two independent blocks")
     if not a.any():
         return Interval(
             r, math.nan, math.nan, int(a.size), method, "none seen: units without any give no spread"

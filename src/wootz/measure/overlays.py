@@ -1,16 +1,15 @@
 """Drawings to check measurements by eye: what was measured, drawn onto the field that it came from."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from wootz import plotting
+from wootz.measure.formatting import format_interval, readable
 from wootz.measure.intervals import Interval
-from wootz.measure.particles import ParticleResult, size_distribution
+from wootz.measure.particle import ParticleResult, size_distribution
 from wootz.measure.regions import PixelSize
 from wootz.measure.thickness import LayerThickness
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LAYER, LINE, WARN, MUTED = "#e69f00", "#56b4e9", "#d55e00", "#777777"
+LAYER, LINE, WARN = "#e69f00", "#56b4e9", "#d55e00"
 N_NORMALS_SHOWN = 48
 WIDTH_IN = 7.0
 
@@ -63,7 +62,7 @@ def _profile_axis(axis: "Axes", result: LayerThickness) -> None:
         axis.set_axis_off()
         axis.text(0.5, 0.5, f"no thickness: {result.reason}", ha="center", va="center", fontsize=9, wrap=True)
         return
-    factor, unit = _readable(result.mean.value, result.unit)
+    factor, unit = readable(result.mean.value, result.unit)
     x, y = result.position * factor, result.thickness * factor
     axis.plot(x, y, color=LINE, linewidth=1.0)
     mean = result.mean
@@ -117,6 +116,8 @@ def particles_figure(
     image: NDArray, mask: NDArray[np.bool_], result: ParticleResult, *, pixel_size_nm: PixelSize, title: str
 ) -> "Figure":
     """Field with counted particles outlined, those cut by the border in red, beside the size distribution."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
     height = 5.0 * image.shape[0] / image.shape[1]
     figure = plotting.new_figure(8.5, max(height, 3.0) + 0.4)
     left, right = figure.subplots(1, 2, width_ratios=[5, 3])
@@ -129,12 +130,15 @@ def particles_figure(
     plotting.show_field(left, outlined, pixel_size_nm=pixel_size_nm)
     left.set_title(title, fontsize=9, loc="left")
     distribution = size_distribution(result)
-    factor, unit = _readable(result.mean_ecd.value, result.unit)
+    factor, unit = readable(result.mean_ecd.value, result.unit)
     plotting.style_axis(right, xlabel=f"equivalent circle diameter ({unit})", ylabel="share of particles")
     if len(distribution):
         low, high = distribution["low"] * factor, distribution["high"] * factor
         right.bar(low, distribution["frac"], width=high - low, align="edge", color=LAYER, edgecolor="white")
         right.set_xscale("log")
+        right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        right.xaxis.set_major_formatter(ScalarFormatter())
+        right.xaxis.set_minor_formatter(NullFormatter())
         right.axvline(result.mean_ecd.value * factor, color="black", linewidth=0.8)
     lines = (
         f"{result.n} particles, {result.n - result.n_inside} cut",
@@ -143,77 +147,3 @@ def particles_figure(
     )
     right.set_title("\n".join(lines), fontsize=8, loc="left")
     return figure
-
-
-def summary_figure(table: pd.DataFrame) -> "Figure":
-    """One panel per main quantity: every field with its interval, grouped, beside specimens and conditions."""
-    fields = table[table["level"] == "field"]
-    with_interval = fields.groupby("quantity", sort=False)["ci_low"].apply(lambda s: s.notna().any())
-    quantities = list(with_interval[with_interval].index) or list(fields["quantity"].unique())[:1]
-    n_rows = max((len(table[table["quantity"] == q]) for q in quantities), default=1)
-    figure = plotting.new_figure(WIDTH_IN, (0.8 + 0.19 * n_rows) * len(quantities) + 0.3)
-    axes = np.atleast_1d(figure.subplots(len(quantities), 1))
-    for axis, quantity in zip(axes, quantities, strict=True):
-        _summary_axis(axis, table[table["quantity"] == quantity], quantity)
-    return figure
-
-
-def _summary_axis(axis: "Axes", rows: pd.DataFrame, quantity: str) -> None:
-    order = {"field": 0, "specimen": 1, "condition": 2, "all": 3}
-    rows = rows.assign(rank=rows["level"].map(order))
-    rows = rows.sort_values(["condition", "specimen", "rank"], kind="stable", ignore_index=True)
-    unit = rows["unit"].iloc[0]
-    same_unit = (rows["unit"] == unit).all()
-    factor, shown = (
-        _readable(float(rows["value"].median()), unit)
-        if same_unit
-        else (1.0, " or ".join(rows["unit"].unique()))
-    )
-    for y, row in enumerate(rows.itertuples()):
-        colour = MUTED if row.level == "field" else "black"
-        low = row.ci_low if np.isfinite(row.ci_low) else row.value
-        high = row.ci_high if np.isfinite(row.ci_high) else row.value
-        axis.plot(
-            [low * factor, high * factor],
-            [y, y],
-            color=colour,
-            linewidth=1.2 if row.level == "field" else 2.5,
-        )
-        marker = ">" if row.ci_high == math.inf else ("o" if row.level == "field" else "D")
-        axis.plot(row.value * factor, y, marker, color=colour, markersize=4)
-    plotting.style_axis(axis, title=quantity, xlabel=f"{shown}, lines: interval")
-    axis.set_yticks(range(len(rows)), [_row_label(row) for row in rows.itertuples()], fontsize=6)
-    axis.invert_yaxis()
-
-
-def _row_label(row) -> str:
-    match row.level:
-        case "field":
-            return f"{row.specimen} {str(row.file)[-28:]}".strip()
-        case "specimen":
-            return f"specimen {row.specimen}"
-        case "condition":
-            return f"condition {row.condition}"
-    return "all fields"
-
-
-def format_interval(interval: Interval, unit: str) -> str:
-    """Value with its limits, rounded to what the interval supports: ``1.24 [1.13, 1.35] µm``."""
-    factor, shown = _readable(interval.value, unit)
-    value, low, high = (v * factor for v in (interval.value, interval.ci_low, interval.ci_high))
-    if not math.isfinite(value):
-        return f"not measured ({interval.reason})" if interval.reason else "not measured"
-    width = high - low if math.isfinite(high - low) else abs(value) / 20
-    digits = int(np.clip(1 - math.floor(math.log10(width or abs(value) / 1000 or 1)), 0, 6))
-    text = f"{value:.{digits}f}"
-    if math.isfinite(low):
-        upper = f"{high:.{digits}f}" if math.isfinite(high) else "open"
-        text += f" [{low:.{digits}f}, {upper}]"
-    return f"{text} {shown}".strip()
-
-
-def _readable(value: float, unit: str) -> tuple[float, str]:
-    """Factor and unit that a person reads: µm from 1000 nm on, % for shares."""
-    if unit == "nm" and abs(value) >= 1000:
-        return 1e-3, "µm"
-    return (100.0, "%") if unit == "1" and abs(value) <= 1 else (1.0, "" if unit == "1" else unit)

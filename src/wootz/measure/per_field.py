@@ -13,7 +13,7 @@ from wootz.measure import overlays
 from wootz.measure.config import CoatingConfig, FractionsConfig, MeasureConfig, ParticlesConfig
 from wootz.measure.fractions import area_fraction
 from wootz.measure.intervals import Interval
-from wootz.measure.particles import particles
+from wootz.measure.particle import particles
 from wootz.measure.pooling import FieldValue
 from wootz.measure.regions import IGNORE, class_region
 from wootz.measure.selection import FieldMask, Scheme
@@ -77,15 +77,19 @@ def _coating_worker(cfg: MeasureConfig, options: CoatingConfig, scheme: Scheme) 
             confidence=cfg.confidence,
         )
         values = _coating_values(f, result, label=label, method=method)
-        return Measured(values, lambda image: overlays.coating_figure(image, region, result,
-                                                                      pixel_size_nm=f.pixel_size_nm, title=_title(f)))  # fmt: skip
+        return Measured(
+            values,
+            lambda image: overlays.coating_figure(
+                image, region, result, pixel_size_nm=f.pixel_size_nm, title=_title(f)
+            ),
+        )
 
     return work
 
 
 def _coating_values(f: FieldMask, result: LayerThickness, *, label: str, method: str) -> list[FieldValue]:
     note = "; ".join(filter(None, (result.reason, *result.notes)))
-    if result.status == "ok" or result.status == "censored":
+    if result.status != "failed":
         note = "; ".join(filter(None, (note, f"mid-line cut-off {result.smoothing:.4g} {result.unit}")))
     numbers = (
         ("thickness", result.mean, result.unit, 1),

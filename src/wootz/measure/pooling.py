@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
-from wootz.measure.intervals import Interval, ratio_interval, with_scale_error
+from wootz.measure.intervals import Interval, clipped, ratio_interval, with_scale_error
 
 COLUMNS = (
     *("level", "image_id", "specimen", "condition", "quantity", "value", "unit", "ci_low", "ci_high", "n"),
@@ -56,7 +57,7 @@ def pool(
     """
     values = list(values)
     rows = [_row("field", v, v.interval, note=v.note) for v in values]
-    settings = {"confidence": confidence, "error": pixel_size_rel_error}
+    settings: dict[str, Any] = {"confidence": confidence, "error": pixel_size_rel_error}
     usable = [v for v in values if v.pooled]
     specimens = []
     for name, members in _groups(usable, "specimen", "condition").items():
@@ -69,7 +70,9 @@ def pool(
     return pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in ("source", "scheme", "run")])
 
 
-def _upper_rows(usable: list[FieldValue], specimens: list[FieldValue], *, settings: dict) -> list[dict]:
+def _upper_rows(
+    usable: list[FieldValue], specimens: list[FieldValue], *, settings: dict[str, Any]
+) -> list[dict]:
     """Rows per condition and, where that says nothing else, over everything."""
     rows = []
     by_condition = _groups(usable, "condition")
@@ -103,18 +106,17 @@ def _pooled(
     if len(measured) < len(members):
         notes.append(f"{len(members) - len(measured)} of {len(members)} {what} could not be measured")
     if len(measured) == 1:
-        note = "one field: the spread between fields is not in the interval"
+        note = f"n = 1: the spread between {what} is not in the interval"
         return replace(measured[0].interval, n=1), "; ".join([*notes, note])
     interval = ratio_interval(
         [m.numerator for m in measured], [m.denominator for m in measured], confidence=confidence
     )
     interval = replace(interval, method=f"Student's t over {interval.n} {what}")
-    if measured and measured[0].quantity.startswith(SHARES):
-        interval = replace(interval, ci_low=max(interval.ci_low, 0.0), ci_high=min(interval.ci_high, 1.0))
+    if measured:
+        interval = with_scale_error(interval, error * measured[0].length_power, confidence=confidence)
+        is_share = measured[0].quantity.startswith(SHARES)
+        interval = clipped(interval, 0.0, 1.0 if is_share else math.inf)
     bounds = sum(m.interval.ci_high == math.inf for m in measured)
-    interval = with_scale_error(
-        interval, error * measured[0].length_power if measured else 0.0, confidence=confidence
-    )
     if bounds:
         notes.append(f"{bounds} of {len(measured)} {what} give lower bounds only")
         interval = replace(interval, ci_high=math.inf)

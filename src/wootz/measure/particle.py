@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -206,14 +207,15 @@ def _diplib_shape(labels: NDArray[np.uint32], height: float, width: float, *, n:
         return np.empty((0, 4)), 1.0
     import diplib
 
+    dip: Any = diplib  # its compiled names are unknown to type checkers
     pitch = min(height, width)
     if abs(height / width - 1) > 1e-6:
         rows, cols = round(labels.shape[0] * height / pitch), round(labels.shape[1] * width / pitch)
         at_row = ((np.arange(rows) + 0.5) * labels.shape[0] / rows).astype(int)
         at_col = ((np.arange(cols) + 0.5) * labels.shape[1] / cols).astype(int)
         labels = labels[np.ix_(at_row, at_col)]
-    found = diplib.MeasurementTool.Measure(
-        diplib.Image(np.ascontiguousarray(labels)), None, ["Feret", "Perimeter", "Solidity"]
+    found = dip.MeasurementTool.Measure(
+        dip.Image(np.ascontiguousarray(labels)), None, ["Feret", "Perimeter", "Solidity"]
     )
     feret = np.array(found["Feret"])[:, :2]
     return np.column_stack([feret, np.array(found["Perimeter"]), np.array(found["Solidity"])]), pitch

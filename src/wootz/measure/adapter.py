@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from wootz.measure.config import MeasureConfig
+from wootz.measure.formatting import format_interval, headline
 from wootz.measure.intervals import Interval
-from wootz.measure.overlays import format_interval, summary_figure
 from wootz.measure.per_field import build_worker
 from wootz.measure.pooling import COLUMNS, pool
 from wootz.measure.selection import choose_fields, choose_scheme, load_field
+from wootz.measure.summary import summary_figure
 from wootz.progress import track
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ class MeasureReport:
     notes: tuple[str, ...] = field(default=())
 
     def summary(self) -> str:
-        """A few lines for the terminal: pooled values first."""
-        level = self.table["level"]
-        rows = self.table[level != "field"] if (level != "field").any() else self.table
-        rows = rows[rows["ci_low"].notna()] if rows["ci_low"].notna().any() else rows
-        lines = [f"{int((level == 'field').sum())} values from {self.table['image_id'].replace('', np.nan).nunique()} "
-                 f"fields; intervals at {100 * self.confidence:g} %"]  # fmt: skip
-        lines += [_line(row) for row in rows.head(SHOWN_ROWS).itertuples()]
+        """Return a few lines for the terminal: pooled values of the main quantities first."""
+        fields = self.table[self.table["level"] == "field"]
+        rows = headline(self.table)
+        if (rows["level"] != "field").any():
+            rows = rows[rows["level"] != "field"]
+        n_fields = fields["image_id"].nunique()
+        lines = [f"measured {n_fields} field(s), {len(fields)} values; {100 * self.confidence:g} % intervals"]
+        lines += [_line(row) for row in rows.head(SHOWN_ROWS).to_dict("records")]
         if len(rows) > SHOWN_ROWS:
             lines.append(f"  ... {len(rows) - SHOWN_ROWS} more in {self.folder / 'measurements.csv'}")
         lines += [f"  note: {note}" for note in self.notes]
@@ -121,8 +123,11 @@ def _unit_notes(table: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _line(row) -> str:
-    interval = Interval(row.value, row.ci_low, row.ci_high, row.n, row.interval)
-    where = {"specimen": row.specimen, "condition": row.condition, "all": "all", "field": row.file}[row.level]
-    text = f"  {row.quantity}  {where}: {format_interval(interval, row.unit)}  ({row.interval})"
-    return f"{text}; {row.note}" if row.note and row.level != "field" else text
+def _line(row: dict) -> str:
+    interval = Interval(row["value"], row["ci_low"], row["ci_high"], row["n"], row["interval"])
+    level = row["level"]
+    where = {"field": row["file"], "specimen": row["specimen"], "condition": row["condition"], "all": "all"}[
+        level
+    ]
+    text = f"  {row['quantity']}  {where}: {format_interval(interval, row['unit'])}  ({row['interval']})"
+    return f"{text}; {row['note']}" if row["note"] and level != "field" else text
