@@ -50,7 +50,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         tiles = _with_truth(tiles, scheme=cfg.truth_scheme, column=cfg.truth)
     n_all = len(tiles)
     if not cfg.keep_uninformative and "uninformative" in tiles.frame:
-        tiles = tiles.select(~tiles.frame.uninformative.to_numpy(bool))
+        tiles = tiles.select(~tiles.frame.uninformative.fillna(False).to_numpy(bool))
     _check_count(tiles, cfg.method, n_all=n_all)
     rng = np.random.default_rng(cfg.seed)
     features = _prepare(tiles.embedding(embedding), cfg)
@@ -153,14 +153,20 @@ def _store(
     distances = distances_to_centroids(features, fit.labels, fit.centroids)
     scores = outlier_scores(distances.own, fit.labels)
     tile_ids = frame.tile_id.to_numpy()
-    tiles.archive.set_tile_column(cluster_column(name), tile_ids, fit.labels)
-    tiles.archive.set_tile_column(outlier_column(name), tile_ids, scores.astype(np.float32))
+    _set_column(tiles.archive, cluster_column(name), tile_ids, values=pd.array(fit.labels, "Int64"))
+    _set_column(tiles.archive, outlier_column(name), tile_ids, values=pd.array(scores, "Float64"))
     chosen = prototypes(distances, fit.labels, n_each=n_each, groups=frame.image_id.to_numpy())
     at = frame.iloc[chosen.row.to_numpy()].reset_index(drop=True)
     where = at[["tile_id", "image_id", "row", "col", "height", "width"]]
     table = pd.concat([chosen.drop(columns="row"), where], axis=1)
     write_parquet(folder / "prototypes.parquet", table)
     return chosen
+
+
+def _set_column(archive: Any, column: str, tile_ids: np.ndarray, *, values: Any) -> None:
+    """Store a column and empty it for all other tiles: numbers of an earlier clustering mean nothing now."""
+    every = archive.tile_table.tile_id
+    archive.set_tile_column(column, every, pd.Series(values, index=tile_ids).reindex(every))
 
 
 def _titles(tiles: Any, fit: KMeansResult, against: Agreement | None) -> list[str]:
@@ -200,7 +206,7 @@ def _draw_map(
     result = umap_coordinates(features, rng=rng, **options)
     tile_ids = tiles.frame.tile_id.to_numpy()[result.rows]
     for column, values in zip(map_columns(name), result.coordinates.T, strict=True):
-        tiles.archive.set_tile_column(column, tile_ids, values)
+        _set_column(tiles.archive, column, tile_ids, values=pd.array(values.astype(float), "Float64"))
     shown = (
         f"{len(result.rows)} of {len(labels)} tiles"
         if len(result.rows) < len(labels)

@@ -62,6 +62,7 @@ class ClusterConfig:
     l2: bool = option(True, "scale each tile's features to length one")
     keep_uninformative: bool = option(False, "cluster tiles flagged as uninformative too")
     n_prototypes: int = option(8, "medoids, borderline tiles and outliers shown per cluster", unit="1 to 50")
+    montages: bool = option(True, "draw a sheet of tiles per cluster")
     map: bool = option(True, "compute the two-dimensional map (UMAP), for looking only")
     map_neighbours: int = option(15, "neighbours that the map tries to keep", unit=">= 2")
     map_min_dist: float = option(0.1, "smallest distance between points on the map", unit="0 to 1")

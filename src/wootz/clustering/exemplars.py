@@ -118,7 +118,8 @@ def prototypes(
         rows = np.flatnonzero(labels == cluster)
         n = min(n_each, max(1, len(rows) // len(ROLES)))
         taken: set[int] = set()
-        for role, key in zip(ROLES, (distances.own, margin, -scores), strict=True):
+        # outliers before borderline tiles: what is far from every cluster is an outlier first
+        for role, key in (("medoid", distances.own), ("outlier", -scores), ("borderline", margin)):
             ordered = rows[np.argsort(key[rows], kind="stable")]
             picked = _one_per_group([int(r) for r in ordered if int(r) not in taken], groups, n)
             taken.update(picked)

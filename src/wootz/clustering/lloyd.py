@@ -105,7 +105,7 @@ def kmeans(
     ]
     best = int(np.argmin([inertia for _, _, inertia in runs]))
     labels, centroids, inertia = runs[best]
-    order = np.argsort(-np.bincount(labels, minlength=n_clusters), kind="stable")
+    order = np.lexsort((centroids[:, 0], -np.bincount(labels, minlength=n_clusters)))
     rank = np.empty(n_clusters, np.int32)
     rank[order] = np.arange(n_clusters)
     others = [run[0] for i, run in enumerate(runs) if i != best]

@@ -66,8 +66,7 @@ def _read_chosen(tiles: Any, chosen: pd.DataFrame) -> dict[int, SheetTile]:
     frame = tiles.frame.iloc[rows]
     sizes = frame[["pixel_size_row_nm", "pixel_size_col_nm"]].to_numpy(float)
     # the scale of the whole field, so that a flat tile stays flat instead of showing stretched noise
-    shown = [np.clip(tiles.scaled(rows[i : i + 256]), 0, 1) for i in range(0, len(rows), 256)]
-    images = [image for batch in shown for image in batch]
+    images = [np.clip(tiles.scaled([row])[0], 0, 1) for row in rows]
     names = [Path(str(name)).stem for name in frame.file]
     return {
         int(row): SheetTile(image, name, (size[0], size[1]))

@@ -66,7 +66,8 @@ class ClusterReport:
                 f"accuracy {a.accuracy:.3f} (one to one), purity {a.purity:.3f}, "
                 f"NMI {a.nmi:.3f}, ARI {a.ari:.3f}"
             )
-        lines.append(f"look at {self.folder / 'overview.png'} and the montages beside it")
+        if self.pictures:
+            lines.append(f"look at {self.pictures[0]} and the other pictures beside it")
         return "\n".join(lines)
 
     def outputs(self) -> dict[str, Any]:

@@ -1,0 +1,244 @@
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wootz.archive import Archive
+from wootz.clustering import ClusterConfig, KMeansConfig, cluster, tile_truth
+from wootz.clustering.montage import _read_chosen
+from wootz.clustering.sheet import SheetTile, shorten, tile_sheet
+from wootz.errors import WootzError
+from wootz.fields import NewField
+
+TILE = 16
+
+
+def textures(seed):
+    """A field with three vertical bands: dark and quiet, striped, bright and noisy; and its mask."""
+    rng = np.random.default_rng(seed)
+    field = rng.normal(60, 3, (64, 96))
+    field[:, 32:64] += 60 * (np.arange(64) // 2 % 2)[:, None] + 40
+    field[:, 64:] += 100 + rng.normal(0, 25, (64, 32))
+    return field.clip(0, 255).astype(np.uint8), np.repeat(np.repeat([[0, 1, 2]], 64, 0), 32, 1).astype(
+        np.uint8
+    )
+
+
+def make_archive(path, *, pixel_sizes=(5.0, None, 4.0)):
+    archive = Archive.create(path)
+    fields = []
+    for i, size in enumerate(pixel_sizes):
+        row = {"file": f"s{i}_long name #{i}.tif", "specimen": f"S{i % 2}"}
+        if size is not None:
+            row |= {"pixel_size_row_nm": size, "pixel_size_col_nm": size, "pixel_size_source": "test"}
+        fields.append(NewField(textures(i)[0], row))
+    ids = archive.add_images(fields).image_ids
+    archive.write_tiles(TILE, TILE)
+    names = ["resin", "layer", "steel"]
+    colours = ["#0072b2", "#e69f00", "#009e73"]
+    classes = {
+        "id": range(3),
+        "name": names,
+        "colour": colours,
+        "role": "phase",
+        "definition": "",
+        "parent": "",
+    }
+    archive.add_classes("bands", pd.DataFrame(classes))
+    for i, image_id in enumerate(ids[:2]):
+        archive.add_mask(image_id, textures(i)[1], scheme="bands", source="test")
+    return archive
+
+
+def add_features(archive, name="toy", *, change=lambda x: x):
+    tiles = archive.tiles()
+    pixels = tiles.scaled(slice(None)).astype(float)
+    rows = [
+        (p.mean(), p.std(), np.abs(np.diff(p, axis=0)).mean(), np.abs(np.diff(p, axis=1)).mean())
+        for p in pixels
+    ]
+    features = change(np.array(rows, np.float32))
+    archive.add_embedding(name, tiles.tile_ids, features, {"encoder_fingerprint": "hand-made"})
+    return archive
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return add_features(make_archive(tmp_path / "a"))
+
+
+def run_cluster(archive, cfg, *, tiles=None):
+    run = archive.start_run("cluster", {}, seed=0, inputs={})
+    return cluster(archive.tiles() if tiles is None else tiles, cfg, run=run)
+
+
+def settings(**changes):
+    known = {"l2": False, "map": False, "montages": False, "keep_uninformative": True, "n_prototypes": 3}
+    method = KMeansConfig(
+        spherical=False, n_init=3, n_clusters=changes.pop("n_clusters", 3), n_clusters_max=5
+    )
+    return ClusterConfig(method=method, **(known | changes))
+
+
+def test_whole_adapter(archive):
+    report = run_cluster(archive, settings(name="bands", truth_scheme="bands", map=True, montages=True))
+    table = archive.tile_table
+    assert set(table.cluster_bands) == {0, 1, 2}
+    assert (table.outlier_bands >= 0).all()
+    assert table[["umap_row_bands", "umap_col_bands"]].notna().all().all()
+    assert report.agreement is not None
+    assert report.agreement.accuracy == 1.0
+    assert report.agreement.n == 2 * 24  # two of three images are annotated
+    assert set(table.truth) == {"", "resin", "layer", "steel"}
+    assert report.column == "cluster_bands"
+    assert sum(report.sizes) == report.n_tiles == 72
+    for word in ("3 clusters", "72 tiles", "accuracy 1.000", "overview.png"):
+        assert word in report.summary()
+    names = {path.name for path in report.folder.iterdir()}
+    assert {"overview.png", "cluster_000.png", "cluster_002.png", "map.png", "map_truth.png"} <= names
+    assert {"prototypes.parquet", "clusters.json", "confusion.csv", "classes.csv"} <= names
+    assert all(path.exists() for path in report.pictures)
+
+
+def test_prototypes_table_names_tiles_that_exist(archive):
+    report = run_cluster(archive, settings())
+    table = pd.read_parquet(report.folder / "prototypes.parquet")
+    known = archive.tile_table.set_index("tile_id")
+    assert set(table.role) == {"medoid", "borderline", "outlier"}
+    joined = known.loc[table.tile_id]
+    assert (joined.cluster_toy.to_numpy() == table.cluster.to_numpy()).all()
+    assert (joined[["row", "col"]].to_numpy() == table[["row", "col"]].to_numpy()).all()
+
+
+def test_number_of_clusters_by_sweep_is_shown(archive):
+    report = run_cluster(archive, settings(n_clusters=None))
+    assert report.n_clusters == 3
+    assert report.curve is not None
+    assert report.curve.n_clusters.tolist() == [2, 3, 4, 5]
+    stored = pd.read_csv(report.folder / "n_clusters.csv")
+    assert stored.silhouette.to_numpy() == pytest.approx(report.curve.silhouette.to_numpy())
+    assert (report.folder / "n_clusters.png") in report.pictures
+
+
+def test_same_seed_same_clusters(archive):
+    first = run_cluster(archive, settings(name="one", n_clusters=5))
+    second = run_cluster(archive, settings(name="two", n_clusters=5))
+    table = archive.tile_table
+    assert (table.cluster_one == table.cluster_two).all()
+    assert first.silhouette == second.silhouette
+
+
+def test_numbers_of_an_earlier_clustering_do_not_stay(archive):
+    run_cluster(archive, settings())
+    part = archive.tiles().select(np.arange(40))
+    run_cluster(archive, settings(n_clusters=2), tiles=part)
+    table = archive.tile_table.set_index("tile_id")
+    assert table.loc[part.tile_ids, "cluster_toy"].notna().all()
+    assert table.drop(index=part.tile_ids).cluster_toy.isna().all()
+
+
+def test_uninformative_tiles_are_left_out(archive):
+    flags = np.zeros(72, bool)
+    flags[:10] = True
+    archive.set_tile_column("uninformative", archive.tile_table.tile_id, flags)
+    report = run_cluster(archive, settings(keep_uninformative=False))
+    assert (report.n_tiles, report.n_skipped) == (62, 10)
+    assert archive.tile_table.cluster_toy.isna().sum() == 10
+    assert "10 uninformative left out" in report.summary()
+
+
+def test_pca_and_whitening_run(archive):
+    report = run_cluster(archive, settings(pca_dim=2, whiten=True))
+    assert report.n_clusters == 3
+
+
+def test_tile_truth_by_hand(archive):
+    tiles = archive.tiles()
+    truth = tile_truth(tiles, scheme="bands")
+    frame = tiles.frame
+    expected = np.array(["resin", "layer", "steel"])[frame.col.to_numpy() // 32]
+    annotated = frame.file.str.startswith(("s0", "s1")).to_numpy()
+    assert (truth[annotated] == expected[annotated]).all()
+    assert (truth[~annotated] == "").all()
+
+
+def test_pictures_carry_image_and_scale(archive):
+    tiles = archive.tiles()
+    rows = [int(np.flatnonzero(tiles.frame.file.str.startswith(f"s{i}"))[0]) for i in range(2)]
+    shown = _read_chosen(tiles, pd.DataFrame({"row": rows}))
+    assert shown[rows[0]].caption == "s0_long name #0"
+    assert shown[rows[0]].pixel_size_nm == (5.0, 5.0)
+    assert np.isnan(shown[rows[1]].pixel_size_nm).all()
+    sheet = tile_sheet([("medoids", list(shown.values()))], title="t")
+    words = [text.get_text() for text in sheet.axes[0].texts]
+    assert "20 nm" in words
+    assert "2 px" in words
+    assert "s0_long name #0" in words
+
+
+def test_sheet_needs_tiles_and_shortens_names():
+    with pytest.raises(ValueError, match="at least one tile"):
+        tile_sheet([("medoids", [])], title="t")
+    assert shorten("abcdefghij", 5) == "ab…ij"
+    assert shorten("abc", 5) == "abc"
+    tile_sheet([("a", [SheetTile(np.zeros((4, 8), np.uint8), "x", None)])], title="t")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"embedding": "nope"}, "nope"),
+        ({"n_clusters": 100}, "72 tiles cannot form 100 clusters"),
+        ({"pca_dim": 9}, "allow 1 to 4"),
+        ({"truth_scheme": "nope"}, "bands"),
+    ],
+)
+def test_errors_say_what_to_do(archive, change, message):
+    with pytest.raises(WootzError, match=message):
+        run_cluster(archive, settings(**change))
+
+
+def test_missing_embeddings_name_the_command(tmp_path):
+    bare = make_archive(tmp_path / "b")
+    with pytest.raises(WootzError, match="wootz embed"):
+        run_cluster(bare, settings())
+    add_features(add_features(bare, "one"), "two")
+    with pytest.raises(WootzError, match="embedding=one or embedding=two"):
+        run_cluster(bare, settings())
+
+
+def test_collapsed_encoder(tmp_path):
+    flat = add_features(make_archive(tmp_path / "c"), change=np.ones_like)
+    with pytest.raises(WootzError, match="collapsed"):
+        run_cluster(flat, settings())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: KMeansConfig(n_clusters=1), "n_clusters=1"),
+        (lambda: KMeansConfig(n_clusters_min=5, n_clusters_max=4), "n_clusters_max"),
+        (lambda: ClusterConfig(method="dbscan"), "choose kmeans"),
+        (lambda: ClusterConfig(whiten=True), "pca_dim"),
+        (lambda: ClusterConfig(n_prototypes=0), "n_prototypes"),
+        (lambda: ClusterConfig(truth="", truth_scheme="bands"), "truth=NAME"),
+    ],
+)
+def test_bad_options(make, message):
+    with pytest.raises(WootzError, match=message):
+        make()
+
+
+def test_functions_win_over_modules_of_their_name():
+    """``wootz.clustering.kmeans`` stays the function whatever was imported before."""
+    code = (
+        "import wootz.clustering, sys;"
+        "assert not {'torch', 'faiss', 'umap', 'matplotlib'} & set(sys.modules);"
+        "import wootz.clustering.adapter, types;"
+        "names = wootz.clustering.__all__;"
+        "bad = [n for n in names if isinstance(getattr(wootz.clustering, n), types.ModuleType)];"
+        "assert not bad, bad; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
