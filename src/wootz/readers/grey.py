@@ -82,6 +82,10 @@ def _as_counts(array: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
     native = array.dtype.newbyteorder("=")
     if native in (np.uint8, np.uint16):
         return np.ascontiguousarray(array, dtype=native), ""
+    if native.kind not in "iuf":
+        raise ReadError(
+            f"{path} holds {native.name} values; a micrograph holds counts. Export its magnitude."
+        )
     low, high = float(array.min()), float(array.max())
     whole = np.issubdtype(native, np.integer) or (
         np.isfinite(low + high) and bool((array == np.rint(array)).all())

@@ -14,9 +14,11 @@ _UNIFORM_SHARE = 0.90  # of a row without text: the margin or the frame line of 
 _MIN_HEIGHT, _MAX_HEIGHT = 0.015, 0.30
 _INK_CONTRAST = 0.35
 _INK_SHARE = (0.003, 0.45)
-_INK_OF_FOREGROUND = 0.5  # text is black on white or white on black; a specimen has every grey between
-_BACKGROUND_SPREAD = 0.012  # standard deviation: a bar carries no detector noise
-_MIN_STROKES = 8  # edges of ink along the busiest row
+_INK_OF_FOREGROUND = 0.3  # text is black on white or white on black; a specimen has every grey between
+_ONE_GREY_LEVEL = 1.5 / 255
+_SILENT_SHARE = 0.7  # of the background within one grey level: a bar carries no detector noise
+_MIN_STROKES = 16  # edges of ink along the busiest row
+_CHANGING_COLUMNS = 0.25
 _SLACK_ROWS = 3  # SmartSEM leaves one row of picture below its bar
 _MAX_COLUMNS = 2048
 
@@ -93,23 +95,24 @@ def _first_row(level: np.ndarray, share: np.ndarray, last: int) -> int:
 
 
 def _starts_sharply(rows: np.ndarray, first: int) -> bool:
-    """Whether most columns change between the specimen and the first row of the band."""
-    above = rows[max(0, first - 2)]
-    return bool(np.mean(np.abs(rows[first] - above) > _LEVEL_TOLERANCE) > 0.5)
+    """Whether many columns change between the specimen and the first rows of the band, frame included."""
+    change = np.abs(rows[first : first + 3] - rows[max(0, first - 2)]).max(axis=0)
+    return bool(np.mean(change > _LEVEL_TOLERANCE) > _CHANGING_COLUMNS)
 
 
 def _holds_text(band: np.ndarray) -> bool:
-    """Whether the band is one quiet level with strokes of one contrasting level in it."""
+    """Whether the band is one silent level with strokes of one contrasting level in it."""
     background = np.median(band)
     distance = np.abs(band - background)
     quiet = distance <= _LEVEL_TOLERANCE
     ink = distance > _INK_CONTRAST
     text_rows = ink.mean(axis=1) < _UNIFORM_SHARE  # without the frame lines
     share = ink[text_rows].mean() if text_rows.any() else 0.0
-    strokes = np.abs(np.diff(ink[text_rows].astype(np.int8), axis=1)).sum(axis=1).max(initial=0)
+    if not _INK_SHARE[0] <= share <= _INK_SHARE[1]:
+        return False
+    strokes = np.abs(np.diff(ink[text_rows].astype(np.int8), axis=1)).sum(axis=1).max()
     return bool(
-        _INK_SHARE[0] <= share <= _INK_SHARE[1]
-        and band[quiet].std() <= _BACKGROUND_SPREAD
+        np.mean(distance[quiet] <= _ONE_GREY_LEVEL) >= _SILENT_SHARE
         and ink.sum() >= _INK_OF_FOREGROUND * (~quiet).sum()
         and strokes >= _MIN_STROKES
     )

@@ -24,7 +24,10 @@ def number(value: Any) -> float | None:
 
 
 def split_unit(value: Any) -> tuple[float | None, str]:
-    """Split a number from the lower-case unit after it: ``"8100 um"`` -> ``(8100.0, "um")``."""
+    """Split a number from the lower-case unit after it: ``"8100 um"`` -> ``(8100.0, "um")``.
+
+    A number with a comma is None: it may be a decimal or a thousand.
+    """
     if isinstance(value, bool) or value is None:
         return None, ""
     if isinstance(value, (int, float)):
@@ -32,8 +35,10 @@ def split_unit(value: Any) -> tuple[float | None, str]:
     match = _NUMBER.match(str(value))
     if match is None:
         return None, ""
-    found = float(match[1])
-    return (found, match[2].strip().lower()) if math.isfinite(found) else (None, "")
+    found, rest = float(match[1]), match[2].strip().lower()
+    if rest[:1] == "," and rest[1:2].isdigit():  # decimal comma or thousands: a factor of 1000 apart
+        return None, ""
+    return (found, rest) if math.isfinite(found) else (None, "")
 
 
 def length_nm(value: Any, unit: str = "") -> float | None:

@@ -167,7 +167,9 @@ def tiff_header(opened: OpenPage) -> Header:
     Tags of the instrument that only the first page carries count for the other pages too.
     """
     with decoding(opened.path):
-        tags = {tag.code: tag.value for tag in opened.page.tags}
+        tags: dict[int, Any] = {}
+        for tag in opened.page.tags:
+            tags.setdefault(tag.code, tag.value)  # of a doubled tag the first counts
         first = opened.tif.pages.first.tags if opened.index else opened.page.tags
         if not any(code in tags for code in _INSTRUMENT_TAGS):
             tags |= {code: first.valueof(code) for code in _INSTRUMENT_TAGS if code in first}
@@ -194,7 +196,11 @@ def tiff_array(opened: OpenPage) -> np.ndarray:
 
 def raw_tags(opened: OpenPage) -> dict[str, Any]:
     """All tags of the page but the tables of offsets and colours, by name, as plain Python values."""
-    return {tag.name: plain(tag.value) for tag in opened.page.tags if tag.code not in _LAYOUT_TAGS}
+    raw: dict[str, Any] = {}
+    for tag in opened.page.tags:
+        if tag.code not in _LAYOUT_TAGS:
+            raw.setdefault(tag.name, plain(tag.value))
+    return raw
 
 
 def plain(value: Any) -> Any:

@@ -60,7 +60,7 @@ def _pixel_size(cz: dict[str, Any], width_px: int) -> tuple[float | None, str]:
     if size:
         return size, "Zeiss tag 34118 AP_IMAGE_PIXEL_SIZE"
     unnamed = cz.get("")
-    values = list(unnamed) if isinstance(unnamed, (tuple, list)) else []
+    values = [v for v in unnamed if v != ""] if isinstance(unnamed, (tuple, list)) else []
     reference = length_nm(values[3], "m") if len(values) > 3 else None
     if not reference:
         return None, ""
