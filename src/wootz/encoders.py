@@ -6,6 +6,7 @@ U-Net decoders and patch features.
 """
 
 import hashlib
+import io
 import json
 import math
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
 import wootz
+from wootz import storage
 from wootz.errors import CheckpointError
 from wootz.options import check_choice
 
@@ -229,19 +231,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 
 def write_checkpoint(path: Path | str, content: dict[str, Any]) -> None:
     """Write tensors and plain types to a file, atomically."""
-    import io
-    import os
-
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(buffer.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    storage.write_bytes(Path(path), buffer.getbuffer())
 
 
 def _read_content(path: Path | str) -> dict[str, Any]:

@@ -61,13 +61,20 @@ def random_view(
     """
     if tiles.ndim != 4 or tiles.shape[1] != 1 or not tiles.is_floating_point():
         raise ValueError(f"tiles must be (B, 1, H, W) floats, got {tuple(tiles.shape)} {tiles.dtype}")
-    n = len(tiles)
     height, width = (side - 2 * margin_px for side in tiles.shape[-2:])
     if min(height, width) < 1:
         raise ValueError(
             f"a margin of {margin_px} px leaves nothing of tiles of {tuple(tiles.shape[-2:])} px"
         )
-    affine = random_crop(n, (height, width), cfg, generator=generator)
+    with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):  # bfloat16 would cut grey levels
+        return _random_view(tiles, (height, width), cfg, generator=generator)
+
+
+def _random_view(
+    tiles: Tensor, tile_px: tuple[int, int], cfg: AugmentConfig, *, generator: torch.Generator
+) -> Tensor:
+    n = len(tiles)
+    affine = random_crop(n, tile_px, cfg, generator=generator)
     views = sample_affine(tiles, affine, out_px=cfg.out_px)
     draws = torch.rand(7, n, generator=generator)
     sigma = torch.where(draws[0] < cfg.defocus_prob, draws[1] * cfg.defocus_max_px, 0.0)

@@ -1,0 +1,89 @@
+"""Whole batches of tiles, each tile once per epoch, in an order that depends on seed and epoch alone."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wootz.training import prefetch
+
+
+class Tiles(Protocol):
+    """What training needs of a `wootz.tiles.TileSet`."""
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
+        ...
+
+    def scaled(self, rows: Any, margin: int = 0) -> np.ndarray:
+        """Return (B, H + 2 margin, W + 2 margin) float32 on the common intensity scale."""
+        ...
+
+
+def epoch_rows(n_tiles: int, *, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+    """Draw the batches of an epoch.
+
+    Returns
+    -------
+    (n_tiles // batch_size, batch_size) int
+        Row numbers without repeats; the tiles left over come in other epochs.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(n_tiles)
+    n_batches = n_tiles // batch_size
+    return order[: n_batches * batch_size].reshape(n_batches, batch_size)
+
+
+class Batches:
+    """Batches as float32 tensors (B, 1, H, W), read one step ahead by a thread.
+
+    Parameters
+    ----------
+    tiles : Tiles
+    batch_size : int
+        Of one process.
+    margin_px : int
+        Context around each tile, for rotation.
+    seed : int
+    position : callable
+        Returns (step, rank, world size). Iteration starts where the step says, so that a run goes on in the
+        middle of an epoch with the very batches that it would have seen. Every rank gets equally many.
+    """
+
+    def __init__(
+        self,
+        tiles: Tiles,
+        *,
+        batch_size: int,
+        margin_px: int,
+        seed: int,
+        position: Callable[[], tuple[int, int, int]],
+    ) -> None:
+        self.tiles = tiles
+        self.batch_size = batch_size
+        self.margin_px = margin_px
+        self.seed = seed
+        self.position = position
+
+    def __len__(self) -> int:
+        return len(self.tiles) // (self.batch_size * self.position()[2])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        step, rank, world = self.position()
+        epoch, first = divmod(step, len(self))
+        rows = epoch_rows(len(self.tiles), batch_size=self.batch_size * world, seed=self.seed, epoch=epoch)
+        mine = rows[first:, rank * self.batch_size : (rank + 1) * self.batch_size]
+        return prefetch(self._read, mine)
+
+    def _read(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.tiles.scaled(rows, self.margin_px))[:, None]
+
+    # Lightning asks loaders for their state before it resumes within an epoch; ours is the step itself.
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the position follows from the step."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Do nothing: the position follows from the step."""

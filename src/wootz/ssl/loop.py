@@ -1,0 +1,192 @@
+"""The training step that all methods share: views, loss, learning rate, momentum."""
+
+# ruff: noqa: ARG002 -- Lightning gives the hooks their arguments
+
+import math
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightly.models.utils import get_weight_decay_parameters
+from lightly.utils.lars import LARS
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from wootz.augment.views import two_views
+from wootz.errors import CheckpointError
+from wootz.ssl.config import BYOLConfig, MoCoConfig, PretrainConfig, SimCLRConfig
+from wootz.training import LAST, history_of
+
+
+class Method(Protocol):
+    """A self-supervised method: an ``nn.Module`` with an ``encoder``."""
+
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Compute the loss of two views of the same tiles."""
+        ...
+
+    def update(self, progress: float) -> None:
+        """Follow up after an optimiser step, e.g. move a slow copy."""
+        ...
+
+
+def build_method(
+    cfg: SimCLRConfig | MoCoConfig | BYOLConfig,
+    encoder: nn.Module,
+    *,
+    n_tiles: int,
+    batch_size: int,
+    seed: int,
+) -> nn.Module:
+    """Build a method with its heads; their weights follow from the seed.
+
+    Parameters
+    ----------
+    cfg : SimCLRConfig, MoCoConfig or BYOLConfig
+    encoder : nn.Module
+        With an attribute ``dim``.
+    n_tiles, batch_size : int
+        MoCo's queue is cut to whole global batches of other tiles, so that it rarely holds a tile's own key.
+    seed : int
+    """
+    with torch.random.fork_rng(devices=[]):  # lightly's heads draw from the global state; leave it as it was
+        torch.default_generator.manual_seed(seed)
+        match cfg.name:
+            case "simclr":
+                from wootz.ssl.simclr import SimCLR
+
+                return SimCLR(encoder, cfg)  # type: ignore[arg-type]
+            case "byol":
+                from wootz.ssl.byol import BYOL
+
+                return BYOL(encoder, cfg)  # type: ignore[arg-type]
+        from wootz.ssl.moco import MoCo
+
+        queue = min(cfg.queue, n_tiles - batch_size) // batch_size * batch_size  # type: ignore[union-attr]
+        generator = torch.Generator().manual_seed(seed)
+        return MoCo(encoder, cfg, queue=max(queue, batch_size), generator=generator)  # type: ignore[arg-type]
+
+
+class Pretraining(LightningModule):
+    """One method under Lightning.
+
+    Parameters
+    ----------
+    method : nn.Module
+        From `build_method`.
+    cfg : PretrainConfig
+    margin_px : int
+        Context that the batches carry around each tile.
+    n_steps : int
+        Of the whole training, if no time budget ends it earlier.
+    origin : str
+        Fingerprint of options and tiles; a checkpoint of another one is refused.
+    """
+
+    def __init__(
+        self, method: nn.Module, cfg: PretrainConfig, *, margin_px: int, n_steps: int, origin: str
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.cfg = cfg
+        self.margin_px = margin_px
+        self.n_steps = n_steps
+        self.origin = origin
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Build AdamW or LARS without weight decay on norms and biases."""
+        return build_optimizer(
+            self.method, self.cfg, batch_size=self.cfg.batch_size * self.trainer.world_size
+        )
+
+    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
+        """Move tiles without waiting for the copy."""
+        return batch.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else batch
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the learning rate from the progress of the training."""
+        factor = learning_rate_factor(self.progress(), warmup_frac=self.cfg.warmup_frac)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["base_lr"] * factor
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Draw two views of each tile and compute the loss."""
+        words = [self.cfg.seed, 1 + self.global_step, self.global_rank]
+        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+        generator = torch.Generator().manual_seed(seed)
+        first, second = two_views(batch, self.cfg.augment, generator=generator, margin_px=self.margin_px)
+        channels_last = torch.channels_last
+        return self.method(first.to(memory_format=channels_last), second.to(memory_format=channels_last))
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and let slow copies follow at once, so that a checkpoint never falls in between."""
+        super().optimizer_step(*args, **kwargs)
+        self.method.update(self.progress())  # type: ignore[operator]
+
+    def on_train_start(self) -> None:
+        """Stop a resumed training whose time was over."""
+        self.trainer.should_stop = self.progress() >= 1
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the training when its time is over."""
+        if self.progress() >= 1:
+            self.trainer.should_stop = True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note of which options and tiles the checkpoint is."""
+        checkpoint["origin"] = self.origin
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of other options or tiles."""
+        if checkpoint["origin"] != self.origin:
+            raise CheckpointError(
+                f"the folder holds a {LAST} of other options or other tiles; train into a new folder, or "
+                "remove the old one."
+            )
+
+    def progress(self) -> float:
+        """Return how much of the training is done, by steps or by the clock, whichever is more."""
+        done = self.global_step / self.n_steps
+        if self.cfg.max_minutes is None:
+            return done
+        seconds = self.trainer.strategy.broadcast(history_of(self.trainer).seconds)
+        return max(done, seconds / (60 * self.cfg.max_minutes))
+
+
+def learning_rate_factor(progress: float, *, warmup_frac: float) -> float:
+    """Return the learning rate as a part of its largest: linear rise, then half a cosine to 0.
+
+    Parameters
+    ----------
+    progress : float
+        Part of the training that is done, in [0, 1].
+    warmup_frac : float
+        Part of the training over which the rate rises, in [0, 1).
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < warmup_frac:
+        return 0.02 + 0.98 * progress / warmup_frac
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup_frac) / (1 - warmup_frac)))
+
+
+def build_optimizer(module: nn.Module, cfg: PretrainConfig, *, batch_size: int) -> torch.optim.Optimizer:
+    """Build the optimiser; norms and biases get no weight decay (nor LARS's trust ratio).
+
+    References
+    ----------
+    LARS: You et al. 2017, arXiv:1708.03888; its rate 0.3 batch / 256: Chen et al. 2020, arXiv:2002.05709.
+    """
+    decayed, plain = get_weight_decay_parameters([module])
+    is_lars = cfg.optimizer == "lars"
+    lr = cfg.lr if cfg.lr is not None else (0.3 * batch_size / 256 if is_lars else 1e-3)
+    decay = cfg.weight_decay if cfg.weight_decay is not None else (1e-6 if is_lars else 1e-4)
+    groups = [
+        {"params": _trainable(decayed), "weight_decay": decay, "base_lr": lr},
+        {"params": _trainable(plain), "weight_decay": 0.0, "base_lr": lr},
+    ]
+    return LARS(groups, lr=lr, momentum=0.9) if is_lars else torch.optim.AdamW(groups, lr=lr)
+
+
+def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [p for p in parameters if p.requires_grad]

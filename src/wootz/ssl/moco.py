@@ -1,0 +1,80 @@
+"""MoCo v2: contrast with a queue of earlier keys, so that small batches have many negatives."""
+
+import copy
+
+import torch
+from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import MoCoProjectionHead
+from lightly.models.utils import deactivate_requires_grad, update_momentum
+from torch import Tensor, nn
+
+from wootz.ssl.config import MoCoConfig
+
+
+class MoCo(nn.Module):
+    """Query encoder and head, slow key encoder and head, and a queue of keys.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        With an attribute ``dim``.
+    cfg : MoCoConfig
+    queue : int
+        Length of the queue: below the number of tiles, so that a tile rarely meets its own old key.
+    generator : torch.Generator
+        Fills the queue before the first keys arrive, and shuffles.
+
+    Notes
+    -----
+    lightly keeps its queue out of the state dict, so that a resumed run would start over with random
+    negatives; here it is part of it. In place of shuffling between GPUs, keys are encoded in random parts of
+    the batch (He et al. 2020, section 3.3): queries share one batch statistic, keys do not, so it cannot give
+    the pair away.
+
+    References
+    ----------
+    He et al. 2020, doi:10.1109/CVPR42600.2020.00975, algorithm 1; Chen et al. 2020, arXiv:2003.04297.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, cfg: MoCoConfig, *, queue: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        dim: int = encoder.dim  # type: ignore[assignment]
+        self.momentum = cfg.momentum
+        self.key_groups = cfg.key_groups
+        self.encoder = encoder
+        self.head = MoCoProjectionHead(dim, cfg.hidden_dim or dim, cfg.output_dim)
+        self.key_encoder = copy.deepcopy(encoder)
+        self.key_head = copy.deepcopy(self.head)
+        deactivate_requires_grad(self.key_encoder)
+        deactivate_requires_grad(self.key_head)
+        self.criterion = NTXentLoss(
+            temperature=cfg.temperature, memory_bank_size=(queue, cfg.output_dim), gather_distributed=True
+        )
+        bank = self.criterion.memory_bank
+        start = torch.randn(bank.bank.shape, generator=generator)
+        bank.register_buffer("bank", nn.functional.normalize(start, dim=1), persistent=True)
+        bank.register_buffer("bank_ptr", torch.zeros(1, dtype=torch.long), persistent=True)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Compute the loss of two views (B, 1, H, W) and put the keys of the second into the queue."""
+        queries = self.head(self.encoder(first)).float()
+        with torch.no_grad():
+            keys = self._keys(second).float()
+        with torch.autocast(queries.device.type, enabled=False):
+            return self.criterion(queries, keys)
+
+    def update(self, progress: float) -> None:  # noqa: ARG002
+        """Let the key encoder follow by a constant momentum."""
+        update_momentum(self.encoder, self.key_encoder, m=self.momentum)
+        update_momentum(self.head, self.key_head, m=self.momentum)
+
+    def _keys(self, views: Tensor) -> Tensor:
+        """Encode strided parts of the batch; which tiles share a part is random as the batch's order is."""
+        n_groups = max(1, min(self.key_groups, len(views) // 4))
+        keys = [self.key_head(self.key_encoder(views[part::n_groups])) for part in range(n_groups)]
+        out = keys[0].new_empty(len(views), keys[0].shape[1])
+        for part, values in enumerate(keys):
+            out[part::n_groups] = values
+        return out

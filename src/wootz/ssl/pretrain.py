@@ -1,0 +1,200 @@
+"""`wootz pretrain`: tiles without labels in, an encoder file out."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from wootz.augment.geometry import context_px
+from wootz.encoders import build_encoder, save_encoder
+from wootz.errors import WootzError
+from wootz.ssl.batches import Batches, Tiles
+from wootz.ssl.config import PretrainConfig
+from wootz.ssl.embed import ENCODER_FILE
+from wootz.ssl.loop import Pretraining, build_method
+from wootz.ssl.monitors import draw_history
+from wootz.ssl.watch import FeatureWatch, look
+from wootz.storage import fingerprint, plain
+from wootz.training import build_trainer, fit
+
+if TYPE_CHECKING:
+    from wootz.tiles import TileSet
+
+SAMPLE_TILES = 512
+MIN_TILES = 8
+MIN_CONTRAST = 1e-4
+CURVES_FILE = "history.png"
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """A finished pretraining.
+
+    Attributes
+    ----------
+    checkpoint : Path
+        The encoder's file.
+    rankme, rankme_random : float
+        Effective rank of the features of the same sample of tiles, after and before training.
+    loss_first, loss_last : float
+        Mean loss of the first and the last epoch.
+    n_tiles : int
+    n_steps : int
+    seconds : float
+        Training time over all resumed parts.
+    history : list of dict
+        One row per epoch: epoch, step, loss, rankme, feature_std, seconds.
+    """
+
+    checkpoint: Path
+    rankme: float
+    rankme_random: float
+    loss_first: float
+    loss_last: float
+    n_tiles: int
+    n_steps: int
+    seconds: float
+    history: list[dict[str, Any]]
+
+    def summary(self) -> str:
+        """Describe the run in a few lines."""
+        return (
+            f"pretrained on {self.n_tiles} tiles, {self.n_steps} steps in {self.seconds:.0f} s: loss "
+            f"{self.loss_first:.3f} -> {self.loss_last:.3f}, RankMe {self.rankme_random:.1f} (random "
+            f"weights) -> {self.rankme:.1f}\nencoder: {self.checkpoint}"
+        )
+
+
+def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResult:
+    """Pretrain an encoder on tiles, without labels.
+
+    Parameters
+    ----------
+    tiles : TileSet
+        All of one size. Those flagged uninformative are left out unless the options say otherwise.
+    cfg : PretrainConfig
+    run : Run
+        In ``run.folder`` go encoder.pt, last.ckpt, history.csv and history.png. A folder with a last.ckpt of
+        the same options and tiles goes on from there, to the same result.
+
+    Raises
+    ------
+    WootzError
+        If there are too few tiles for a batch, all are constant, the loss is not finite, or the features
+        collapse.
+    """
+    frame = tiles.frame
+    if not cfg.include_uninformative and "uninformative" in frame:
+        tiles = tiles.select(~frame["uninformative"].fillna(False).to_numpy(bool))
+    digest = hashlib.sha256("\n".join(tiles.tile_ids.tolist()).encode()).hexdigest()
+    about = {"run": run.id, "tiles_fingerprint": digest}
+    return pretrain_tiles(tiles, cfg, folder=Path(run.folder), about=about)
+
+
+def pretrain_tiles(
+    tiles: Tiles, cfg: PretrainConfig, *, folder: Path, about: dict[str, Any] | None = None
+) -> PretrainResult:
+    """Pretrain on anything that reads tiles; see `pretrain`.
+
+    Parameters
+    ----------
+    tiles : Tiles
+        A TileSet, or an object with ``len`` and ``scaled(rows, margin)``.
+    cfg : PretrainConfig
+    folder : Path
+    about : dict, optional
+        Further provenance for the encoder's file.
+    """
+    sample = checked_sample(tiles, cfg)
+    encoder = build_encoder(cfg.encoder, generator_seed=cfg.seed).to(memory_format=torch.channels_last)
+    std_before, rank_before = look(sample, encoder)
+    batch = cfg.batch_size * cfg.devices
+    method = build_method(cfg.method, encoder, n_tiles=len(tiles), batch_size=batch, seed=cfg.seed)
+    about = {**(about or {}), "method": cfg.method.name, "config": plain(dataclasses.asdict(cfg))}
+    margin_px = context_px(sample.shape[-1], cfg.augment)
+    n_steps = len(tiles) // batch * cfg.epochs
+    module = Pretraining(method, cfg, margin_px=margin_px, n_steps=n_steps, origin=_origin(about, len(tiles)))
+    trainer = build_trainer(
+        folder,
+        epochs=cfg.epochs,
+        title=f"pretrain {cfg.method.name}",
+        precision=cfg.precision,
+        devices=cfg.devices,
+        max_minutes=cfg.max_minutes,
+        callbacks=[FeatureWatch(sample, method=cfg.method.name)],
+    )
+    batches = Batches(
+        tiles,
+        batch_size=cfg.batch_size,
+        margin_px=margin_px,
+        seed=cfg.seed,
+        position=lambda: (trainer.global_step, trainer.global_rank, trainer.world_size),
+    )
+    history = fit(trainer, module, batches)
+    rows = [{"epoch": 0, "rankme": rank_before, "feature_std": std_before}, *history.rows]
+    result = _result(rows, folder / ENCODER_FILE, n_tiles=len(tiles), seconds=history.seconds)
+    if trainer.is_global_zero:
+        about |= {"seed": cfg.seed, "n_tiles": len(tiles), "n_steps": result.n_steps, "rankme": result.rankme}
+        save_encoder(result.checkpoint, encoder, provenance=about)
+        draw_history(rows, folder / CURVES_FILE)
+    return result
+
+
+def checked_sample(tiles: Tiles, cfg: PretrainConfig) -> np.ndarray:
+    """Read up to 512 tiles, evenly spaced, and check that there is something to learn from.
+
+    Returns
+    -------
+    (n, H, W) float32
+
+    Raises
+    ------
+    WootzError
+        If there are fewer tiles than one step needs, they differ in size, or all are constant.
+    """
+    n, needed = len(tiles), cfg.batch_size * cfg.devices
+    if n < needed:
+        advice = f"set batch_size={n}, or " if n >= MIN_TILES else ""
+        raise WootzError(
+            f"batch_size={cfg.batch_size} on {cfg.devices} device(s) needs {needed} tiles, but there "
+            f"{'is' if n == 1 else 'are'} only {n}; {advice}ingest more images or make smaller, overlapping "
+            "tiles."
+        )
+    rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLE_TILES)).astype(int))
+    try:
+        sample = tiles.scaled(rows)
+    except ValueError as error:
+        raise WootzError(f"pretraining needs tiles of one size: {error}.") from error
+    if not np.isfinite(sample).all():
+        raise WootzError("tiles hold NaN or infinite values; check the images with `wootz ingest` again.")
+    if float(sample.std(axis=(1, 2)).max()) < MIN_CONTRAST:
+        raise WootzError(
+            f"all {len(sample)} tiles that were looked at are constant (one grey level each), so there is "
+            "nothing to learn; check that the right images were ingested."
+        )
+    return sample
+
+
+def _origin(about: dict[str, Any], n_tiles: int) -> str:
+    """Fingerprint what a checkpoint belongs to; the run's id is left out, its folder may be renamed."""
+    kept = {key: value for key, value in about.items() if key != "run"}
+    return fingerprint({**kept, "n_tiles": n_tiles})
+
+
+def _result(rows: list[dict[str, Any]], checkpoint: Path, *, n_tiles: int, seconds: float) -> PretrainResult:
+    ranks = [row["rankme"] for row in rows if "rankme" in row]
+    return PretrainResult(
+        checkpoint=checkpoint,
+        rankme=ranks[-1],
+        rankme_random=ranks[0],
+        loss_first=rows[1]["loss"],
+        loss_last=rows[-1]["loss"],
+        n_tiles=n_tiles,
+        n_steps=rows[-1]["step"],
+        seconds=seconds,
+        history=rows[1:],
+    )
