@@ -123,6 +123,7 @@ def demo_recipe(*, defect: bool = False) -> Recipe:
     return replace(
         recipe,
         name="coating-demo-defect",
+        seed=recipe.seed + 1,  # else field i would share its interfaces and grains with normal field i
         inclusions=[*recipe.inclusions, replace(small, defect=True)],
         cracks=[replace(along, defect=True)],
     )

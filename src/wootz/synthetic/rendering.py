@@ -123,7 +123,7 @@ def _write_field(out: Path, name: str, scene: Scene, drawn: Rendered) -> None:
     if drawn.instance_mask.max() > np.iinfo(np.uint16).max:
         raise WootzError(f"{name} holds more than 65535 objects; render smaller fields.")
     write_bytes(out / "instances" / f"{name}.png", _png_bytes(drawn.instance_mask.astype(np.uint16)))
-    files = {"image": f"images/{name}.tif", "mask": f"masks/{name}.png", "instances": f"instances/{name}.png"}
+    files = {"file": f"images/{name}.tif", "mask": f"masks/{name}.png", "instances": f"instances/{name}.png"}
     if drawn.truth["defects"]:
         (out / "defects").mkdir(exist_ok=True)
         write_bytes(out / "defects" / f"{name}.png", _png_bytes(drawn.defect_mask * np.uint8(255)))
@@ -141,13 +141,12 @@ def _write_field(out: Path, name: str, scene: Scene, drawn: Rendered) -> None:
 
 
 def _write_tables(out: Path, names: list[str], recipe: Recipe, cfg: RenderConfig) -> None:
-    fields = {
-        name: json.loads((out / "truth" / f"{name}.json").read_text(encoding="utf-8")) for name in names
-    }
+    fields = [json.loads((out / "truth" / f"{name}.json").read_text(encoding="utf-8")) for name in names]
     classes = ["id,name,colour,role", *(f"{c.id},{c.name},{c.colour},{c.role}" for c in CLASSES)]
     write_bytes(out / "classes.csv", ("\n".join(classes) + "\n").encode())
     rows = [
-        f"{name}.tif,{name},{'defect' if field['defects'] else 'normal'}" for name, field in fields.items()
+        f"{name}.tif,{name},{'defect' if field['defects'] else 'normal'}"
+        for name, field in zip(names, fields, strict=True)
     ]
     write_bytes(out / "metadata.csv", ("\n".join(["file,specimen,condition", *rows]) + "\n").encode())
     head = {"schema": TRUTH_SCHEMA, "recipe": recipe.name, "recipe_hash": recipe.hash, "seed": cfg.seed}

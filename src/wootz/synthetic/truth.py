@@ -126,7 +126,7 @@ def _areas(scene: Scene) -> dict[str, float]:
         weight = np.asarray(crack.opening_um) * ((at >= 0) & (at <= scene.width_um))
         share = area / max(float(weight.sum()), 1e-12)
         for r, c, w in zip(row, at, weight, strict=True):
-            areas[_host(scene, r, c)] -= share * w
+            areas[_host(scene, r, c)] -= float(share * w)
     return areas
 
 
