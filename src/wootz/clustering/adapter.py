@@ -32,7 +32,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     cfg : ClusterConfig
     run : Run
         Its folder receives ``overview.png``, ``cluster_*.png``, ``map.png``, ``prototypes.parquet``,
-        ``clusters.json`` and, after a sweep, ``n_clusters.csv`` and ``n_clusters.png``.
+        ``clusters.json``; after a sweep ``n_clusters.csv`` and ``n_clusters.png``; with known classes
+        ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         clusters, or features hold NaN or are all the same.
     """
     embedding = cfg.embedding or _only_embedding(tiles.archive)
-    name = cfg.name or embedding
+    name, folder = cfg.name or embedding, Path(run.folder)
     if cfg.truth_scheme:
         tiles = _with_truth(tiles, scheme=cfg.truth_scheme, column=cfg.truth)
     n_all = len(tiles)
@@ -56,21 +57,14 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     features = _prepare(tiles.embedding(embedding), cfg)
     say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
     fit, sweep = _fit(features, cfg.method, rng=rng)
-    if cfg.method.spherical:
-        features = l2_normalise(features)
     against = _agreement(tiles, fit.labels, column=cfg.truth)
-    folder = Path(run.folder)
     chosen = _store(tiles, features, fit, name=name, n_each=cfg.n_prototypes, folder=folder)
-    pictures = write_montages(
-        tiles, chosen, labels=fit.labels, titles=_titles(tiles, fit, against), folder=folder
-    )
+    pictures = []
+    if cfg.montages:
+        titles = _titles(tiles, fit, against)
+        pictures += write_montages(tiles, chosen, labels=fit.labels, titles=titles, folder=folder)
     pictures += _draw_map(tiles, features, fit.labels, cfg=cfg, name=name, rng=rng, folder=folder)
-    if sweep is not None:
-        sweep.curve.to_csv(folder / "n_clusters.csv", index=False)
-        pictures.append(save_figure(sweep_figure(sweep), folder / "n_clusters.png"))
-    if against is not None:
-        against.table.to_csv(folder / "confusion.csv")
-        against.per_class.to_csv(folder / "classes.csv", index=False)
+    pictures += _write_tables(sweep, against, folder=folder)
     sample = rng.permutation(len(tiles))[:SILHOUETTE_SAMPLE]
     report = ClusterReport(
         name=name,
@@ -87,6 +81,17 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     )
     write_json(folder / "clusters.json", report.outputs())
     return report
+
+
+def _write_tables(sweep: Sweep | None, against: Agreement | None, *, folder: Path) -> list[Path]:
+    """Write the curve over the number of clusters and the agreement, where there are any."""
+    if against is not None:
+        against.table.to_csv(folder / "confusion.csv")
+        against.per_class.to_csv(folder / "classes.csv", index=False)
+    if sweep is None:
+        return []
+    sweep.curve.to_csv(folder / "n_clusters.csv", index=False)
+    return [save_figure(sweep_figure(sweep), folder / "n_clusters.png")]
 
 
 def _with_truth(tiles: Any, *, scheme: str, column: str) -> Any:
@@ -123,7 +128,7 @@ def _prepare(features: np.ndarray, cfg: ClusterConfig) -> np.ndarray:
     features = check_features(features)
     if cfg.pca_dim is not None:
         features = project(features, fit_pca(features, cfg.pca_dim), whiten=cfg.whiten)
-    return l2_normalise(features) if cfg.l2 else features
+    return l2_normalise(features) if cfg.l2 or cfg.method.spherical else features
 
 
 def _fit(
