@@ -143,8 +143,10 @@ class DuplicateFinder:
         self._hashes[n] = np.frombuffer(bytes.fromhex(hexadecimal), np.uint8)
         self._ids.append(image_id)
 
-    def find(self, hexadecimal: str, pixels: np.ndarray) -> str:
-        """Return the earlier image that `pixels` are a copy of, or ``""``.
+    def find(self, hexadecimal: str, read_pixels: Callable[[], np.ndarray]) -> str:
+        """Return the earlier image that this one is a copy of, or ``""``.
+
+        `read_pixels` gives its (H, W) pixels; it is called only where there is a candidate.
 
         Candidates are those within 38 bits, the nearest first; the first whose fine correlation reaches 0.3
         is the answer.
@@ -156,7 +158,7 @@ class DuplicateFinder:
         candidates = np.flatnonzero(distances <= MAX_HASH_DISTANCE)
         for index in candidates[np.argsort(distances[candidates], kind="stable")]:
             image_id = self._ids[index]
-            if fine_correlation(self._read_field(image_id), pixels) >= MIN_CORRELATION:
+            if fine_correlation(self._read_field(image_id), read_pixels()) >= MIN_CORRELATION:
                 return image_id
         return ""
 

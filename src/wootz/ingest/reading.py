@@ -1,0 +1,139 @@
+"""One file of the plan -> a field for the archive, in a thread of its own, in the order of the plan."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from wootz.duplicates import perceptual_hash
+from wootz.errors import ReadError, WootzError
+from wootz.fields import NewField
+from wootz.ingest.config import IngestConfig
+from wootz.ingest.panorama import is_panorama, read_panorama
+from wootz.ingest.plan import Entry
+from wootz.readers import Image, read_image
+
+N_THREADS = max(2, min(4, os.cpu_count() or 2))
+AHEAD_BYTES = 256 << 20
+SIZE_TOLERANCE = 0.02  # as between two statements within a file
+
+
+def read_fields(
+    entries: Sequence[Entry], cfg: IngestConfig, *, defaults: Mapping[str, Any]
+) -> Iterator[NewField]:
+    """Read files a little ahead of their use.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    cfg : IngestConfig
+    defaults : mapping
+        Value of each column of the plan where an entry has none.
+
+    Yields
+    ------
+    NewField
+        One per entry, in order. Where a file cannot be read, its pixels raise the `ReadError`, upon which the
+        archive sets it aside.
+    """
+    waiting: deque[tuple[int, Future[NewField]]] = deque()
+    rest = iter(entries)
+    ahead = 0
+    with ThreadPoolExecutor(N_THREADS, thread_name_prefix="wootz-read") as pool:
+        try:
+            while True:
+                while len(waiting) < 2 * N_THREADS and ahead < AHEAD_BYTES:
+                    entry = next(rest, None)
+                    if entry is None:
+                        break
+                    waiting.append((entry.size_bytes, pool.submit(read_entry, entry, cfg, defaults=defaults)))
+                    ahead += entry.size_bytes
+                if not waiting:
+                    return
+                size, future = waiting.popleft()
+                yield future.result()
+                ahead -= size
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def read_entry(entry: Entry, cfg: IngestConfig, *, defaults: Mapping[str, Any]) -> NewField:
+    """Read one file as a field: pixels without info bar, one row of the images table, raw tags.
+
+    Raises
+    ------
+    WootzError
+        If the table of the user contradicts the file's pixel size.
+    """
+    facts = {"file": entry.file, "file_bytes": entry.size_bytes, "file_mtime_ns": entry.mtime_ns}
+    try:
+        if is_panorama(entry):
+            image, pixels = read_panorama(entry.path, cfg)
+            looks = ""  # hashed from the archive, strip by strip
+        else:
+            image = read_image(entry.path, colour=cfg.colour, scale=cfg.scale)
+            pixels = image.pixels[image.field_rows] if cfg.cut_info_bar else image.pixels
+            looks = perceptual_hash(pixels) if cfg.near_duplicates else ""
+    except ReadError as error:
+        return NewField(_raising(error), facts)
+    bar = image.info_bar_rows if cfg.cut_info_bar else None
+    facts |= {"info_bar_rows": bar, "perceptual_hash": looks, "notes": "; ".join(image.notes)}
+    own = {name: value for name, value in image.metadata.items() if name != "raw"}
+    given = {name: value for name, value in entry.columns.items() if name not in PIXEL_SIZES}
+    row = own | dict(defaults) | given | facts | pixel_size(entry, cfg, image)
+    return NewField(pixels, row, image.metadata["raw"])
+
+
+PIXEL_SIZES = ("pixel_size_nm", "pixel_size_row_nm", "pixel_size_col_nm")
+
+
+def pixel_size(entry: Entry, cfg: IngestConfig, image: Image) -> dict[str, Any]:
+    """Settle between the file and the user's table.
+
+    Raises
+    ------
+    WootzError
+        If both give a size, more than 2 % apart, and ``trust_table`` is not set.
+    """
+    given = given_pixel_size(entry)
+    if given is None:
+        rows, cols = image.pixel_size_nm or (np.nan, np.nan)
+        source = image.pixel_size_source
+    else:
+        if image.pixel_size_nm is not None and not cfg.trust_table:
+            check_pixel_size(entry, given, found=image.pixel_size_nm, source=image.pixel_size_source)
+        (rows, cols), source = given, "user"
+    return {"pixel_size_row_nm": rows, "pixel_size_col_nm": cols, "pixel_size_source": source}
+
+
+def given_pixel_size(entry: Entry) -> tuple[float, float] | None:
+    """Give the (row, col) pixel size in nm that the user states for a file, or None."""
+    both = entry.columns.get("pixel_size_nm")
+    rows = entry.columns.get("pixel_size_row_nm", both)
+    cols = entry.columns.get("pixel_size_col_nm", both)
+    if rows is None and cols is None:
+        return None
+    if rows is None or cols is None:
+        raise WootzError(f"metadata: {entry.file} has a pixel size in one direction only; give both.")
+    return float(rows), float(cols)
+
+
+def check_pixel_size(
+    entry: Entry, given: tuple[float, float], *, found: tuple[float, float], source: str
+) -> None:
+    """Raise `WootzError` if two (row, col) pixel sizes in nm differ by more than 2 %."""
+    for axis, stated, own in zip(("row", "column"), given, found, strict=True):
+        if not abs(stated / own - 1.0) <= SIZE_TOLERANCE:
+            raise WootzError(
+                f"{entry.file}: the table gives {stated:g} nm per {axis}, the file {own:g} nm ({source}). "
+                "Correct the table, or give trust_table=true if the file is wrong."
+            )
+
+
+def _raising(error: ReadError) -> Iterator[np.ndarray]:
+    raise error
+    yield  # a generator: the error comes when the archive asks for the pixels
