@@ -1,0 +1,1 @@
+"""The studies that come with wootz: what one cell of each computes."""

@@ -1,0 +1,119 @@
+"""Public micrographs that studies run on: where their images and labels lie, and how each set is trained.
+
+The folder is the user's own copy of the sets (docs/results/real-chain.md names the sources); wootz ships none
+of them, because some licences do not allow it.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wootz.archive import Archive
+from wootz.errors import WootzError
+from wootz.ingest import IngestConfig, ingest
+
+TILE_PX = 128
+
+
+@dataclass(frozen=True)
+class MicrographSet:
+    """One public set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set, of its folder, of its class scheme and of its entry in splits.json.
+    labels : dict
+        The options of `IngestConfig` that read its labels and names.
+    downscale : int
+        Fields are shrunk by this factor before segmentation, for the quick pick and for wootz alike.
+    layer, inside : str or None
+        Class whose thickness is measured, and the class that counts as part of it.
+    """
+
+    name: str
+    labels: dict[str, Any] = field(default_factory=dict)
+    downscale: int = 1
+    layer: str | None = None
+    inside: str | None = None
+
+
+SETS = (
+    MicrographSet(
+        "ebc",
+        {
+            "masks": "../masks/{stem}.png",
+            "classes": "0:background,1:oxide,2:crack",
+            "pattern": "{specimen}_{field}",
+        },
+        downscale=2,
+        layer="oxide",
+        inside="crack",
+    ),
+    MicrographSet(
+        "super",
+        {
+            "masks": "../masks/{stem}.png",
+            "classes": "0:matrix,1:large precipitate,2:small precipitate",
+            "pattern": "{specimen}_{orientation}_{field}",
+        },
+    ),
+    MicrographSet("b2", {"masks": "../masks/{stem}.png", "classes": "0:matrix,1:precipitate"}),
+    MicrographSet(
+        "metaldam",
+        {
+            "masks": "../masks/{stem}.png",
+            "classes": "0:matrix,1:austenite,2:martensite-austenite,3:precipitate,4:defect",
+        },
+    ),
+    MicrographSet(
+        "spheroidite",
+        {
+            "masks": "../annotations/{stem}.png",
+            "mask_threshold": 127,
+            "classes": "0:matrix,1:particle",
+        },
+    ),
+    MicrographSet(
+        "powder",
+        {"via": "annotations/via_powder_particle_masks_training.json", "classes": "0:background,1:particle"},
+    ),
+)
+
+
+def find_set(name: str) -> MicrographSet:
+    """Return a set by its name."""
+    for item in SETS:
+        if item.name == name:
+            return item
+    raise WootzError(f"no set {name!r}; choose one of {', '.join(s.name for s in SETS)}.")
+
+
+def ingest_sets(data: Path, archive: Path) -> Archive:
+    """Ingest all sets with their labels and fixed splits into one archive; what is there is passed over.
+
+    Raises
+    ------
+    WootzError
+        If the folder or one of the sets is not there.
+    """
+    missing = [item.name for item in SETS if not (data / item.name).is_dir()]
+    if missing:
+        raise WootzError(
+            f"{data} holds no folder {', '.join(missing)}; give the folder of the public micrographs with "
+            "data=FOLDER (docs/results/real-chain.md lists the sources)."
+        )
+    for item in SETS:
+        labels = dict(item.labels)
+        if "via" in labels:
+            labels["via"] = str(data / item.name / labels["via"])
+        options = IngestConfig(
+            set=item.name,
+            scheme=item.name,
+            tile_px=TILE_PX,
+            stride_px=TILE_PX,
+            splits=str(data / "splits.json"),
+            **labels,
+        )
+        ingest(archive, [data / item.name / "images"], options)
+    return Archive(archive)
