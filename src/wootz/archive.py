@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from wootz import annotations, embeddings, intake, intensity, manifest, runs
+from wootz import annotations, embeddings, intake, intensity, manifest, repair, runs
 from wootz.errors import ArchiveError
 from wootz.fields import NewField
 from wootz.manifest import Store
@@ -64,6 +64,21 @@ class Archive:
         """Commit all changes within the ``with`` block in one step; an exception leaves none of them."""
         with self.store.transaction():
             yield
+
+    def check(self, *, deep: bool = True) -> pd.DataFrame:
+        """Compare all files with their recorded lengths and checksums: file, what, problem; empty if sound.
+
+        Without `deep`, pixels are compared by length alone (a terabyte takes ten minutes to hash).
+        """
+        return repair.find_damage(self.store, deep=deep)
+
+    def repair(self, *, deep: bool = True) -> pd.DataFrame:
+        """Set damaged parts aside, so that the rest works and ingest, embed, ... can fill the gaps.
+
+        Damaged files move to ``damaged/``; lost images leave the images table for the set-aside list.
+        Returns what `check` found.
+        """
+        return repair.repair(self.store, deep=deep)
 
     # images ------------------------------------------------------------------------------------------------
 

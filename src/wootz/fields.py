@@ -72,7 +72,11 @@ class ShardWriter:
         self.path = path
         self.dtype = dtype
         self._file = storage.DurableFile(path)
-        self._file.write(storage.npy_header(dtype, 0))
+        try:
+            self._file.write(storage.npy_header(dtype, 0))
+        except BaseException:
+            self._file.discard()
+            raise
 
     @property
     def n_pixels(self) -> int:

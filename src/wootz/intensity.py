@@ -22,12 +22,15 @@ def histogram(pixels: np.ndarray) -> np.ndarray:
     -------
     (256,) or (65536,) int64
     """
-    flat = np.ascontiguousarray(pixels).reshape(-1)
-    n_values = 1 << (8 * flat.dtype.itemsize)
-    counts = np.zeros(n_values, np.int64)
+    flat = np.ascontiguousarray(pixels).reshape(1, -1)
+    if flat.dtype == np.uint8:  # Pillow counts bytes eight times as fast as bincount
+        from PIL import Image
+
+        return np.array(Image.fromarray(flat).histogram(), np.int64)
+    counts = np.zeros(1 << 16, np.int64)
     step = 1 << 20  # bincount widens to int64: 8 MiB at a time stay in the cache
     for start in range(0, flat.size, step):
-        counts += np.bincount(flat[start : start + step], minlength=n_values)
+        counts += np.bincount(flat[0, start : start + step], minlength=len(counts))
     return counts
 
 

@@ -107,7 +107,9 @@ class Store:
                     self._open.commit()
                 except BaseException:
                     self._cache.clear()
-                    self._open.roll_back()
+                    # the rename may have happened although what followed it failed: then the files count
+                    if read_manifest(self.root / NAME)["serial"] < self._open.manifest["serial"]:
+                        self._open.roll_back()
                     raise
                 finally:
                     self._open = None

@@ -177,8 +177,8 @@ def damaged(path: Path, what: str) -> str:
     """Word the message about a file that is not what was written."""
     return (
         f"{path} is damaged ({what}; its checksum does not fit) and was not read; restore the file from a "
-        "backup, or run `wootz ingest` again on the same folders: it sets damaged parts aside and reads the "
-        "images again."
+        "backup, or call wootz.open(ARCHIVE).repair(), which sets damaged parts aside, and run the same "
+        "commands again: they fill the gaps."
     )
 
 
