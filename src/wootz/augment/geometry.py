@@ -12,16 +12,15 @@ from wootz.augment.config import AugmentConfig
 def context_px(tile_px: int, cfg: AugmentConfig) -> int:
     """Return how many pixels around a tile a rotated window can reach.
 
-    Read tiles with this margin and the corners of a rotated view are real picture, not padding: a window of
-    side s turned by 45 deg sticks out by s (sqrt(2) - 1) / 2 on each side.
+    Read tiles with this margin and the corners of a rotated view are real picture, not padding.
+
+    Notes
+    -----
+    A window of width w and height h >= w / A at the tile's edge, turned by a, sticks out by
+    ``(w sin a - h (1 - cos a)) / 2``; with w the tile's side that is largest at ``tan a = A``.
     """
-    reach = 1.0 if cfg.rotation_deg >= 45 else _reach(math.radians(cfg.rotation_deg))
-    return math.ceil(tile_px * (math.sqrt(2) - 1) / 2 * reach) if cfg.rotation_deg else 0
-
-
-def _reach(angle: float) -> float:
-    """Return the overhang of a square turned by less than 45 deg as a part of that at 45 deg."""
-    return (math.cos(angle) + math.sin(angle) - 1) / (math.sqrt(2) - 1)
+    angle = min(math.radians(cfg.rotation_deg), math.atan(cfg.aspect_max))
+    return math.ceil(tile_px / 2 * (math.sin(angle) - (1 - math.cos(angle)) / cfg.aspect_max))
 
 
 def random_crop(
