@@ -23,7 +23,8 @@ class Region:
     Attributes
     ----------
     rows_px, cols_px : (P,) float64
-        Corners in pixels of the image file; (0, 0) is the centre of the first pixel.
+        Corners in pixels of the image file. (0, 0) is the corner of the picture, as on VIA's canvas: a
+        rectangle of width 5 covers 5 columns, and the pixels of a polygon count its area without bias.
     class_name : str
         As written in VIA, less blanks at its ends.
     """
@@ -95,15 +96,16 @@ def region_mask(
     row0, col0 : int
         Corner of the box in the field.
     """
-    from skimage.draw import polygon
-
-    rows, cols = polygon(region.rows_px - row_offset, region.cols_px, shape)
-    if len(rows) == 0:
+    rows = np.arange(*_cover(region.rows_px - row_offset, shape[0]))
+    first, stop = _cover(region.cols_px, shape[1])
+    if len(rows) == 0 or first >= stop:
         return np.zeros((0, 0), bool), 0, 0
-    row0, col0 = int(rows.min()), int(cols.min())
-    inside = np.zeros((int(rows.max()) - row0 + 1, int(cols.max()) - col0 + 1), bool)
-    inside[rows - row0, cols - col0] = True
-    return inside, row0, col0
+    inside = _even_odd(region, rows + row_offset, first=first, n_cols=stop - first)
+    if not inside.any():
+        return np.zeros((0, 0), bool), 0, 0
+    down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    box = inside[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+    return box, int(rows[down[0]]), first + int(across[0])
 
 
 def draw_regions(
@@ -149,6 +151,28 @@ def region_objects(
         area = {"area_px": int(inside.sum()), "rle": encode_rle(inside), "score": np.nan, "source": source}
         rows.append(facts | box | area)
     return pd.DataFrame(rows)
+
+
+def _cover(corners_px: np.ndarray, length: int) -> tuple[int, int]:
+    """Give first and end of the pixels within `length` that corners can reach."""
+    return max(0, int(np.floor(corners_px.min()))), min(length, int(np.ceil(corners_px.max())))
+
+
+def _even_odd(region: Region, rows: np.ndarray, *, first: int, n_cols: int) -> np.ndarray:
+    """Fill by the even-odd rule: (len(rows), n_cols) bool.
+
+    Every edge turns inside into outside from the first pixel centre right of it. Half-open in both
+    directions, so that polygons with a common edge share no pixel and leave none out.
+    """
+    y0, x0 = region.rows_px, region.cols_px
+    y1, x1 = np.roll(y0, -1), np.roll(x0, -1)
+    centre = rows[:, None] + 0.5
+    line, edge = np.nonzero((np.minimum(y0, y1) <= centre) & (centre < np.maximum(y0, y1)))
+    down = (centre[line, 0] - y0[edge]) / (y1[edge] - y0[edge])
+    crossing = np.ceil(x0[edge] + down * (x1[edge] - x0[edge]) - 0.5).astype(np.int64)
+    turns = np.zeros((len(rows), n_cols + 1), np.uint8)
+    np.add.at(turns, (line, np.clip(crossing - first, 0, n_cols)), 1)
+    return np.cumsum(turns, axis=1)[:, :-1] % 2 == 1
 
 
 def _is_entry(entry: Any) -> bool:
