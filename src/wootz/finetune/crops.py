@@ -92,8 +92,8 @@ def _one_crop(
     reach = options.size_px / 2.0
     for axis, side in enumerate((height, width)):
         margin = min(reach, side / 2.0)
-        u = float(torch.rand((), generator=generator))
-        grid[..., axis] += margin + u * (side - 2.0 * margin) - 0.5
+        centre = margin + float(torch.rand((), generator=generator)) * (side - 2.0 * margin)
+        grid[..., axis] += math.floor(centre - reach + 0.5) + reach - 0.5  # unturned crops fall on pixels
     normalised = torch.stack([grid[..., 1] / width, grid[..., 0] / height], -1) * 2 + torch.tensor(
         [1 / width - 1, 1 / height - 1], device=field.device
     )

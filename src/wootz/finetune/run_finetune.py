@@ -199,6 +199,5 @@ def _finetune_anomaly(archive: Any, cfg: FinetuneConfig, *, source: str, run: An
     }
     storage.write_json(Path(run.folder) / "scores.json", scores)
     kept = f"{len(detector.memory)} patches kept, threshold {detector.threshold:.3g}"
-    return FinetuneReport(
-        checkpoint, scores, time.monotonic() - start, (f"{len(normal)} normal fields, {kept}",)
-    )
+    lines = (f"{len(normal)} normal fields, {kept}",)
+    return FinetuneReport(checkpoint, scores, time.monotonic() - start, lines)

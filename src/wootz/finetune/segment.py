@@ -1,7 +1,6 @@
 """Train a segmentation head on labelled fields: arrays in, a checkpoint out."""
 
-import copy
-import time
+import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from torch import Tensor
 from wootz.encoders import Encoder, build_encoder, load_encoder
 from wootz.errors import WootzError
 from wootz.finetune.config import SegmentConfig
-from wootz.finetune.crops import CropOptions, random_crops, shrink_field, shrink_mask
-from wootz.finetune.greys import random_greys
-from wootz.finetune.losses import IGNORE, class_weights, dice_cross_entropy
+from wootz.finetune.crops import shrink_field, shrink_mask
+from wootz.finetune.loop import Loop
+from wootz.finetune.losses import IGNORE, class_weights
 from wootz.finetune.scores import SegmentScores, confusion_counts, scores_from_counts
 from wootz.finetune.segmenter import Segmenter, predict_field, save_segmenter
 from wootz.finetune.unet import UNet, build_unet
-from wootz.progress import track
 
 Labelled = tuple[list[np.ndarray], list[np.ndarray]]
 
@@ -39,6 +37,7 @@ class SegmentResult:
         Of the kept weights on the validation fields, at the network's scale.
     best_step : int
     seconds : float
+        Training time, that of an interrupted run included.
     """
 
     checkpoint: Path
@@ -73,7 +72,7 @@ def train_segmenter(
     cfg : SegmentConfig
     class_names : C str, C >= 2
     folder : Path
-        Receives head.pt.
+        Receives head.pt. While training it holds last.pt: after a kill, the same call goes on from there.
     encoder : str
         Path of an encoder.pt, or ``"random:NAME"``.
     val : (fields, masks), optional
@@ -96,31 +95,40 @@ def train_segmenter(
     CheckpointError
         If the encoder's file is missing or unreadable.
     """
-    _check_labels(fields, masks, n_classes=len(class_names))
-    start = time.monotonic()
-    network = build_unet(starting_encoder(encoder, seed=seed), n_classes=len(class_names), seed=seed)
-    training = _Training(network.to(device), cfg, seed=seed, precision=precision)
-    training.load(fields, masks, n_classes=len(class_names), val=val)
-    training.run()
+    n_classes = len(class_names)
+    _check_labels(fields, masks, n_classes=n_classes)
+    network = build_unet(starting_encoder(encoder, seed=seed), n_classes=n_classes, seed=seed).to(device)
+    small = _shrink(fields, masks, cfg)
+    judge = None if val is None else functools.partial(_count, _shrink(*val, cfg), cfg, n_classes, precision)
+    loop = Loop(
+        network,
+        cfg,
+        labelled=small,
+        weights=_weights(small[1], cfg, n_classes=n_classes),
+        validate=None if judge is None else lambda network: mean_iou(judge(network)),
+        seed=seed,
+        precision=precision,
+    )
+    record = {"task": asdict(cfg), "start": encoder, "seed": seed, "precision": precision}
+    loop.run(folder / "last.pt", signature=record)
     checkpoint = folder / "head.pt"
-    record = {"task": asdict(cfg), "start": encoder, "seed": seed, "best_step": training.best_step}
     segmenter = Segmenter(
-        network=training.best,
+        network=loop.best,
         class_names=tuple(class_names),
         downscale=cfg.downscale,
         crop_px=cfg.crop_px,
         flip_rows=cfg.flip_rows,
         precision=precision,
-        provenance={**record, **(provenance or {})},
+        provenance={**record, "best_step": loop.best_step, **(provenance or {})},
     )
     save_segmenter(checkpoint, segmenter)
-    scores = training.best_counts
+    (folder / "last.pt").unlink(missing_ok=True)
     return SegmentResult(
         checkpoint=checkpoint,
-        history=pd.DataFrame(training.history),
-        val_scores=None if scores is None else scores_from_counts(scores, class_names=class_names),
-        best_step=training.best_step,
-        seconds=time.monotonic() - start,
+        history=pd.DataFrame(loop.history),
+        val_scores=None if judge is None else scores_from_counts(judge(loop.best), class_names=class_names),
+        best_step=loop.best_step,
+        seconds=loop.seconds,
     )
 
 
@@ -131,122 +139,41 @@ def starting_encoder(source: str, *, seed: int) -> Encoder:
     return load_encoder(source)
 
 
-class _Training:
-    """The state of one training run."""
+def mean_iou(counts: np.ndarray) -> float:
+    """Return the mean pooled IoU over the classes present."""
+    return scores_from_counts(counts, class_names=[str(i) for i in range(len(counts))]).mean_iou
 
-    def __init__(self, network: UNet, cfg: SegmentConfig, *, seed: int, precision: str) -> None:
-        self.network, self.cfg, self.precision = network, cfg, precision
-        if cfg.channels_last:
-            network.to(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(network)
-        self.best = network
-        self.best_step = cfg.steps
-        self.best_counts: np.ndarray | None = None
-        self.best_iou = -1.0
-        self.history: list[dict[str, float]] = []
-        self.generator = torch.Generator().manual_seed(seed)
-        groups = [
-            {"params": network.encoder.parameters(), "lr": cfg.lr * cfg.encoder_lr_factor},
-            {"params": [*network.decoder.parameters(), *network.head.parameters()], "lr": cfg.lr},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=cfg.weight_decay)
-        self.peaks = [group["lr"] for group in groups]
-        self.options = CropOptions(
-            cfg.crop_px, cfg.rotation_deg, cfg.zoom, flip_rows=cfg.flip_rows, elastic=cfg.elastic
+
+def _shrink(
+    fields: list[np.ndarray], masks: list[np.ndarray], cfg: SegmentConfig
+) -> tuple[list[Tensor], list[Tensor]]:
+    small = [shrink_field(field, cfg.downscale) for field in fields]
+    return small, [shrink_mask(mask, cfg.downscale) for mask in masks]
+
+
+def _weights(masks: list[Tensor], cfg: SegmentConfig, *, n_classes: int) -> Tensor | None:
+    if cfg.class_weights == "none":
+        return None
+    counts = torch.stack([torch.bincount(mask.flatten().long(), minlength=256) for mask in masks])
+    return class_weights(counts.sum(0)[:n_classes])
+
+
+def _count(
+    labelled: tuple[list[Tensor], list[Tensor]],
+    cfg: SegmentConfig,
+    n_classes: int,
+    precision: str,
+    network: UNet,
+) -> np.ndarray:
+    """Pool the confusion counts of a network over shrunk fields, without flips."""
+    total = np.zeros((n_classes, n_classes), np.int64)
+    for field, truth in zip(*labelled, strict=True):
+        probability = predict_field(
+            network, field, crop_px=cfg.crop_px, turns=[[]], precision=precision, overlap=0.25
         )
-
-    def load(self, fields: list, masks: list, *, n_classes: int, val: Labelled | None) -> None:
-        factor = self.cfg.downscale
-        self.fields = [shrink_field(field, factor) for field in fields]
-        self.masks = [shrink_mask(mask, factor) for mask in masks]
-        self.val = [(shrink_field(f, factor), m) for f, m in zip(*val, strict=True)] if val else []
-        self.val_masks = [shrink_mask(mask, factor).numpy() for _, mask in self.val]
-        self.n_classes = n_classes
-        counts = sum(torch.bincount(m.flatten().long(), minlength=256)[:n_classes] for m in self.masks)
-        assert isinstance(counts, Tensor)
-        self.weights = class_weights(counts) if self.cfg.class_weights == "auto" else None
-
-    def run(self) -> None:
-        start = time.monotonic()
-        limit = float("inf") if self.cfg.max_minutes is None else 60.0 * self.cfg.max_minutes
-        for step in track(range(1, self.cfg.steps + 1), title="training the head", unit="steps"):
-            done = max(step / self.cfg.steps, (time.monotonic() - start) / limit)
-            self.step(step, done)
-            last = done >= 1.0 or step == self.cfg.steps
-            if self.val and (last or step % self.cfg.validate_every == 0):
-                self.validate(step)
-            if last:
-                break
-        if not self.val:
-            self.best, self.best_step = self.average, step
-
-    def step(self, step: int, done: float) -> None:
-        lr = self.set_lr(min(done, 1.0))
-        self.network.train()
-        x, target = random_crops(
-            self.fields, self.masks, self.options, n=self.cfg.batch, generator=self.generator
-        )
-        cfg = self.cfg
-        x = random_greys(x, strength=cfg.intensity, inversion=cfg.inversion, generator=self.generator)
-        if cfg.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        device = next(self.network.parameters()).device
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self.network(x.to(device))
-        loss = dice_cross_entropy(logits, target.to(device), weights=self.weights)
-        if not bool(torch.isfinite(loss)):
-            raise WootzError(
-                f"the loss became {float(loss)} at step {step}; lower task.lr (now {cfg.lr}) or set "
-                "precision=fp32."
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.update_average(step)
-        self.history.append({"step": step, "loss": float(loss.detach()), "lr": lr})
-
-    def set_lr(self, done: float) -> float:
-        """One cycle: cosine up over the first 15 %, cosine down to a thousandth after."""
-        rise = 0.15
-        if done < rise:
-            share = 0.04 + 0.96 * 0.5 * (1 - np.cos(np.pi * done / rise))
-        else:
-            share = 1e-3 + 0.5 * (1 + np.cos(np.pi * (done - rise) / (1 - rise)))
-        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * share
-        return float(self.peaks[-1] * share)
-
-    @torch.no_grad()
-    def update_average(self, step: int) -> None:
-        """Move the running mean, faster in the first steps so that the random start does not linger."""
-        decay = min(self.cfg.average_decay, (1 + step) / (10 + step))
-        ours, theirs = self.average.state_dict(), self.network.state_dict()
-        for key, value in ours.items():
-            if value.is_floating_point():
-                value.lerp_(theirs[key], 1.0 - decay)
-            else:
-                value.copy_(theirs[key])
-
-    def validate(self, step: int) -> None:
-        counts = np.zeros((self.n_classes, self.n_classes), np.int64)
-        for (field, _), truth in zip(self.val, self.val_masks, strict=True):
-            options = _Window(self.cfg.crop_px, self.cfg.flip_rows, self.precision)
-            probability = predict_field(self.average, field, options, flips=False, overlap=0.25)
-            predicted = probability.argmax(0).cpu().numpy()
-            counts += confusion_counts(truth, predicted, n_classes=self.n_classes)
-        iou = scores_from_counts(counts, class_names=[str(i) for i in range(self.n_classes)]).mean_iou
-        self.history[-1]["val_mean_iou"] = iou
-        if iou > self.best_iou:
-            self.best_iou, self.best_step, self.best_counts = iou, step, counts
-            self.best = copy.deepcopy(self.average)
-
-
-@dataclass(frozen=True)
-class _Window:
-    crop_px: int
-    flip_rows: bool
-    precision: str
+        predicted = probability.argmax(0).cpu().numpy().astype(np.uint8)
+        total += confusion_counts(truth.numpy(), predicted, n_classes=n_classes)
+    return total
 
 
 def _check_labels(fields: list[np.ndarray], masks: list[np.ndarray], *, n_classes: int) -> None:
@@ -255,6 +182,8 @@ def _check_labels(fields: list[np.ndarray], masks: list[np.ndarray], *, n_classe
     for field, mask in zip(fields, masks, strict=True):
         if field.shape != mask.shape:
             raise WootzError(f"a field is {field.shape} and its mask {mask.shape}; they must be equal.")
+        if not np.isfinite(field).all():
+            raise WootzError("a field holds NaN or infinity; ingest the image again.")
     drawn = sorted({int(value) for mask in masks for value in np.unique(mask)} - {IGNORE})
     if drawn and drawn[-1] >= n_classes:
         raise WootzError(f"a mask holds class {drawn[-1]}, but the scheme has {n_classes} classes (0 first).")

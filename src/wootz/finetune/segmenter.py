@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -71,7 +71,15 @@ class Segmenter:
         if field.ndim != 2 or not np.isfinite(field).all():
             raise ValueError(f"a field must be (H, W) and finite, this one is {field.shape}")
         small = shrink_field(np.asarray(field, np.float32), self.downscale)
-        probability = predict_field(self.network, small, self, flips=flips, overlap=overlap)
+        turns = [[], [3], [2], [2, 3]] if self.flip_rows else [[], [3]]
+        probability = predict_field(
+            self.network,
+            small,
+            crop_px=self.crop_px,
+            turns=turns if flips else [[]],
+            precision=self.precision,
+            overlap=overlap,
+        )
         if self.downscale > 1:
             probability = functional.interpolate(
                 probability[None], scale_factor=self.downscale, mode="bilinear", align_corners=False
@@ -86,20 +94,22 @@ class Segmenter:
 
 @torch.inference_mode()
 def predict_field(
-    network: UNet, field: Tensor, options: Any, *, flips: bool = True, overlap: float = 0.5
+    network: UNet, field: Tensor, *, crop_px: int, turns: list[list[int]], precision: str, overlap: float
 ) -> Tensor:
-    """Blend the class probabilities of overlapping windows, averaged over flips.
+    """Blend the class probabilities of overlapping windows with Gaussian weights.
 
     Parameters
     ----------
     network : UNet
         Put into evaluation mode.
     field : (H, W) float32
-        Already shrunk.
-    options : Segmenter or alike
-        With crop_px, flip_rows and precision.
-    flips, overlap
-        As in `Segmenter.predict`.
+        Already shrunk; one smaller than a window is extended by reflection.
+    crop_px : int
+        Side of a window.
+    turns : list of list of int
+        Axes of the flips to average over; ``[[]]`` for none.
+    precision : str
+    overlap : float in [0, 1)
 
     Returns
     -------
@@ -109,28 +119,17 @@ def predict_field(
 
     network.eval()
     device = next(network.parameters()).device
-    window = options.crop_px
     height, width = field.shape
-    padded = np.pad(field.numpy(), [(0, max(0, window - side)) for side in field.shape], mode="symmetric")
-    turns: list[list[int]] = [[], [3]]
-    if options.flip_rows:
-        turns += [[2], [2, 3]]
-    turns = turns if flips else [[]]
+    padded = np.pad(field.numpy(), [(0, max(0, crop_px - side)) for side in field.shape], mode="symmetric")
 
     def probabilities(windows: Tensor) -> Tensor:
-        total: Tensor | None = None
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=options.precision == "bf16"):
-            for axes in turns:
-                answer = network(windows.flip(axes)).softmax(1).flip(axes)
-                total = answer if total is None else total + answer
-        assert total is not None
-        return total / len(turns)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            answers = [network(windows.flip(axes)).softmax(1).flip(axes) for axes in turns]
+        return torch.stack(answers).mean(0)
 
-    blended = sliding_window_inference(
-        torch.from_numpy(padded)[None, None].to(device), window, 4, probabilities, overlap, mode="gaussian"
-    )
-    assert isinstance(blended, Tensor)
-    probability = blended[0, :, :height, :width].float()
+    x = torch.from_numpy(padded)[None, None].to(device)
+    blended = sliding_window_inference(x, crop_px, 4, probabilities, overlap, mode="gaussian")
+    probability = cast("Tensor", blended)[0, :, :height, :width].float()
     return probability / probability.sum(0, keepdim=True)
 
 
