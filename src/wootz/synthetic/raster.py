@@ -11,7 +11,7 @@ from wootz.synthetic.scene import Scene
 
 FAR_UM = 50.0  # a distance that no glow, rim or groove reaches
 REACH_UM = 1.2  # distances are computed this far outside an inclusion
-WINDOW = 1.75  # in grain sizes: no point of the jittered lattice is farther from the seed that wins it
+WINDOW = 1.4  # in grain sizes: no point of the jittered lattice is farther from the seed that wins it
 
 
 @dataclass
