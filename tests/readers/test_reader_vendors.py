@@ -260,7 +260,7 @@ def test_hitachi_side_file(write_tiff, specimen, encoding):
     image = read_image(path)
     assert image.pixel_size_nm == pytest.approx((24.80469, 24.80469))
     # Hitachi's own magnification refers to a photo of 127 mm: an independent statement of this layout.
-    assert 127e6 / 4000 / 1280 == pytest.approx(24.80469, rel=1e-6)
+    assert image.pixel_size_nm[1] == pytest.approx(127e6 / 4000 / 1280, rel=1e-6)
     assert image.pixel_size_source == "Hitachi side file field.txt PixelSize"
     meta = image.metadata
     assert (meta["hv_kv"], meta["wd_mm"], meta["detector"], meta["magnification"]) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,10 +10,15 @@ import imagecodecs
 import numpy as np
 from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin
 
+from wootz.errors import ReadError
+from wootz.readers.damage import COPY_AGAIN
 from wootz.readers.findings import Header
 from wootz.readers.tiff import plain
 
 _HEAD_BYTES, _TAIL_BYTES = 1 << 18, 1 << 16
+# Pixels that a byte can stand for at most (run-length BMP, deflate, progressive JPEG of one even grey);
+# more means that the header lies, and decoding would fill the memory.
+_MAX_EXPANSION = {"png": 9000, "jpeg": 9000, "bmp": 256}
 _PNG_DEPTH, _PNG_COLOUR = 24, 25  # offsets of bit depth and colour type in a PNG
 
 
@@ -24,12 +30,20 @@ def open_raster(file: BinaryIO, kind: str) -> ImageFile.ImageFile:
     """
     match kind:
         case "png":
-            return PngImagePlugin.PngImageFile(file)
+            image = PngImagePlugin.PngImageFile(file)
         case "jpeg":
-            return JpegImagePlugin.JpegImageFile(file)
+            image = JpegImagePlugin.JpegImageFile(file)
         case "bmp":
-            return BmpImagePlugin.BmpImageFile(file)
-    raise ValueError(kind)
+            image = BmpImagePlugin.BmpImageFile(file)
+        case _:
+            raise ValueError(kind)
+    n_bytes = os.fstat(file.fileno()).st_size
+    if image.width * image.height > n_bytes * _MAX_EXPANSION[kind]:
+        raise ReadError(
+            f"{file.name} is damaged: its header announces {image.width} x {image.height} px, and the file "
+            f"holds {n_bytes} bytes. {COPY_AGAIN}"
+        )
+    return image
 
 
 def read_raster(path: Path, kind: str, window: tuple[slice, slice] | None = None) -> np.ndarray:

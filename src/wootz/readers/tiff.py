@@ -64,7 +64,7 @@ def open_tiff(path: Path, page: int | None = None) -> Iterator[OpenPage]:
 
 
 def _open_page(path: Path, tif: tifffile.TiffFile, page: int | None) -> OpenPage:
-    pages = [p for p in tif.pages if isinstance(p, tifffile.TiffPage)]
+    pages = _pages(path, tif)
     if not pages:
         raise ReadError(f"{path} is a TIFF without a picture. {COPY_AGAIN}")
     if page is not None and not 0 <= page < len(pages):
@@ -73,6 +73,19 @@ def _open_page(path: Path, tif: tifffile.TiffFile, page: int | None) -> OpenPage
     opened = OpenPage(path, tif, pages[index], index, len(pages), _notes(pages, index))
     _check_layout(opened)
     return opened
+
+
+def _pages(path: Path, tif: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """All pages of the main chain; a damaged chain may lead back into itself."""
+    pages: list[tifffile.TiffPage] = []
+    seen: set[int] = set()
+    for page in tif.pages:
+        if page.offset in seen:
+            raise ReadError(f"{path} is damaged: its list of pages runs in a circle. {COPY_AGAIN}")
+        seen.add(page.offset)
+        if isinstance(page, tifffile.TiffPage):
+            pages.append(page)
+    return pages
 
 
 def _choose(pages: list[tifffile.TiffPage]) -> int:
