@@ -12,6 +12,7 @@ import pandas as pd
 
 from wootz.errors import ArchiveError
 
+TYPES = {"text": "str", "real": "float64", "whole": "int64", "flag": "bool"}
 SPLITS = ("train", "val", "test", "")
 ROLES = ("phase", "defect", "artefact", "background")
 PIXEL_SIZES = ("pixel_size_row_nm", "pixel_size_col_nm")
@@ -174,17 +175,24 @@ def _kind(columns: Columns, name: str) -> str:
 
 
 def _typed(given: pd.Series | None, kind: str, *, n_rows: int) -> Any:
+    """Give a column its type; raises ValueError or TypeError where a value does not fit."""
+    if given is None:
+        unknown = {"text": "", "real": np.nan, "whole": 0, "flag": False}[kind]
+        return pd.Series([unknown] * n_rows, dtype=TYPES[kind])
+    given = given.reset_index(drop=True)
+    if given.dtype == TYPES[kind] and (kind != "text" or not given.hasnans):
+        return given
     match kind:
         case "text":
-            if given is None:
-                return pd.Series([""] * n_rows, dtype="str")
-            return pd.Series([as_text(v) for v in given], dtype="str")
+            return pd.Series([as_text(value) for value in given], dtype="str")
         case "real":
-            return np.full(n_rows, np.nan) if given is None else pd.to_numeric(given).to_numpy(np.float64)
+            return pd.to_numeric(given).astype("float64")
         case "whole":
-            return np.zeros(n_rows, np.int64) if given is None else given.to_numpy().astype(np.int64)
-        case _:
-            return np.zeros(n_rows, bool) if given is None else given.fillna(False).to_numpy().astype(bool)
+            numbers = pd.to_numeric(given).to_numpy(np.float64)
+            if not (np.isfinite(numbers) & (numbers == np.round(numbers))).all():
+                raise ValueError("whole numbers are needed")
+            return given.astype("int64")
+    return given.fillna(False).astype("bool")
 
 
 def as_text(value: Any) -> str:

@@ -37,7 +37,7 @@ def flood(mask):
 
 
 @given(masks)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_components_equal_a_flood_fill(mask):
     objects = objects_from_mask(mask, image_id="i", class_names=NAMES, source="me")
     found = set()
@@ -53,7 +53,7 @@ def test_components_equal_a_flood_fill(mask):
 
 
 @given(masks)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_drawn_back(mask):
     objects = objects_from_mask(mask, image_id="i", class_names=NAMES, source="me")
     drawn = draw_objects(objects, shape=mask.shape, class_ids={"pore": 1, "crack": 2})
@@ -61,6 +61,7 @@ def test_drawn_back(mask):
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)))
+@settings(deadline=None, max_examples=50)
 def test_run_lengths_equal_loops(inside):
     runs, value = [0], False
     for pixel in inside.ravel():

@@ -16,7 +16,7 @@ def table(sizes):
 
 
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=20), st.integers(0, 100))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_specimens_stay_whole_and_no_part_is_empty(sizes, seed):
     frame = table(sizes)
     split = assign_splits(frame, rng=np.random.default_rng(seed))

@@ -79,6 +79,7 @@ def test_margin_larger_than_the_field(own):
 
 
 @given(st.integers(1, 9), st.integers(-40, 40))
+@settings(deadline=None, max_examples=50)
 def test_mirror_equals_numpy(length, index):
     padded = np.pad(np.arange(length), 41, mode="reflect") if length > 1 else np.zeros(83 + length, int)
     assert mirror(np.array([index]), length)[0] == padded[(index + 41) % len(padded)] or index > 41 + length
