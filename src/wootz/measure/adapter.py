@@ -92,7 +92,7 @@ def measure(archive: "Archive", cfg: MeasureConfig, *, run: "Run") -> MeasureRep
     archive.add_measurements(table)
     table.insert(2, "file", table["image_id"].map(images.set_index("image_id")["file"]).fillna(""))
     notes += _unit_notes(table)
-    figure = _save(summary_figure(table), run.folder / "summary.png")
+    figure = _save(summary_figure(table), run.folder / "summary.png") if cfg.overlays else None
     table.to_csv(run.folder / "measurements.csv", index=False)
     return MeasureReport(table, run.folder, tuple(overlays), figure, cfg.confidence, tuple(notes))
 

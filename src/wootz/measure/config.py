@@ -78,7 +78,7 @@ class MeasureConfig:
     split: str = option("", "only fields of this split: train, val or test; empty: all")
     confidence: float = option(0.95, "coverage of the intervals", unit="in (0, 1)")
     pixel_size_rel_error: float = option(0.0, "relative standard uncertainty of the pixel size", unit="0-1")
-    overlays: int = option(50, "at most so many overlay pictures", unit=">= 0")
+    overlays: int = option(50, "at most so many overlay pictures; 0: no pictures at all", unit=">= 0")
     seed: int = option(0, "seed of the bootstrap")
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ def format_interval(interval: Interval, unit: str) -> str:
     if not math.isfinite(value):
         return f"not measured ({interval.reason})" if interval.reason else "not measured"
     width = high - low if math.isfinite(high - low) else abs(value) / 20
-    digits = int(np.clip(1 - math.floor(math.log10(width or abs(value) / 1000 or 1)), 0, 6))
+    digits = int(np.clip(1 - math.floor(math.log10(width or abs(value) / 100 or 1)), 0, 6))
     text = f"{value:.{digits}f}"
     if math.isfinite(low):
         upper = f"{high:.{digits}f}" if math.isfinite(high) else "open"

@@ -83,13 +83,30 @@ def free_ends(mask: NDArray[np.bool_]) -> tuple[bool, bool]:
     return bool(columns[0] > 2), bool(columns[-1] < mask.shape[1] - 3)
 
 
-def trace_midline(mask: NDArray[np.bool_], *, height: float, width: float, cutoff: float) -> Midline:
+def whole_columns(mask: NDArray[np.bool_], ignore: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Columns that see the layer from one interface to the other: their centre is its centre.
+
+    Columns whose layer meets ignored pixels never count; those whose layer meets the border above or below
+    count only where the layer does so along most of its length.
+    """
+    columns = mask.any(0)
+    if ignore is not None:
+        columns &= ~(ignore & np.asarray(ndimage.binary_dilation(mask, structure=np.ones((3, 3))))).any(0)
+    inner = columns & ~mask[0] & ~mask[-1]
+    return inner if 2 * inner.sum() > columns.sum() else columns
+
+
+def trace_midline(
+    mask: NDArray[np.bool_], *, known: NDArray[np.bool_], height: float, width: float, cutoff: float
+) -> Midline:
     """Mid-line of a layer along the columns, through the Gaussian profile filter.
 
     Parameters
     ----------
     mask : (H, W) bool
         The layer; columns may be empty.
+    known : (W,) bool
+        Columns whose centre counts (`whole_columns`).
     height, width : float, > 0
         Size of a pixel.
     cutoff : float, > 0
@@ -106,12 +123,14 @@ def trace_midline(mask: NDArray[np.bool_], *, height: float, width: float, cutof
     rows = np.arange(mask.shape[0], dtype=float)
     centre = rows @ mask / np.maximum(count, 1) * height
     along = np.arange(mask.shape[1]) * width
-    across, slope = _local_line(centre, count > 0, sigma=max(SIGMA_PER_CUTOFF * cutoff / width, 0.5))
+    across, slope = _local_line(centre, known, sigma=max(SIGMA_PER_CUTOFF * cutoff / width, 0.5))
     slope = slope / width
     first, last = np.flatnonzero(count)[[0, -1]]
     part = slice(first, last + 1)
-    known = np.isfinite(across[part])
-    xs, ys = along[part], np.interp(along[part], along[part][known], across[part][known])
+    near = np.flatnonzero(np.isfinite(across))
+    # farther from known columns than the filter reaches, the line goes on as it ended
+    across, slope = (np.interp(along, along[near], v[near]) for v in (across, slope))
+    xs, ys = along[part], across[part]
     arc = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(xs), np.diff(ys)))])
     steps = np.arange(0.0, arc[-1] + 1e-9, min(width, height)) if arc[-1] else np.zeros(1)
     x = np.interp(steps, arc, xs)

@@ -40,7 +40,7 @@ def walk_normals(mask, line: Midline, ignore, *, height: float, width: float, sp
         row = (line.across[rows_, None] + cosine * t) / height
         inside = (row >= -0.5) & (row <= n_rows - 0.5) & (col >= -0.5) & (col <= n_cols - 0.5)
         sampled = ndimage.map_coordinates(values, [row, col], order=1, mode="nearest")
-        sampled = np.where(inside & np.isfinite(row), sampled, 0.0)
+        sampled = np.where(inside, sampled, 0.0)
         state = _leaves_field(sampled, inside, row, n_rows)
         if ignore is not None:
             met = ndimage.map_coordinates(ignore.astype(np.uint8), [row, col], order=0, mode="nearest") > 0

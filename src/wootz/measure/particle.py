@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from scipy import ndimage
 from wootz.measure.fractions import block_sums
 from wootz.measure.intervals import Interval, bootstrap_interval, clipped, ratio_interval, with_scale_error
 from wootz.measure.regions import PixelSize, filled, pixel_lengths
+from wootz.measure.shapes import shape_table
 
 QUANTILES = (0.1, 0.5, 0.9)
 
@@ -85,9 +85,9 @@ def particles(
     -----
     A particle of box h x w lies uncut in the field with a chance proportional to ``(H - h - 1)(W - w - 1)``;
     large ones are cut more often. Each uncut particle gets the weight ``H W / ((H - h - 1)(W - w - 1))``.
-    Area is the pixel count, ``ECD = 2 sqrt(area / pi)``; perimeter and Feret diameters are DIPlib's, from the
-    chain code. Pixels of unequal size are resampled to squares for those. Sizes are those of sections, not of
-    bodies. Misleads where particles are larger than a third of the field, or touch and are not separated.
+    Area is the pixel count, ``ECD = 2 sqrt(area / pi)``; for the rest see `shapes.shape_table`. Sizes are
+    those of sections, not of bodies. Misleads where particles are larger than a third of the field, or touch
+    and are not separated.
 
     References
     ----------
@@ -98,10 +98,11 @@ def particles(
         if other is not None and other.shape != marked.shape:
             raise ValueError(f"{name} {other.shape} and labels {marked.shape} differ in shape")
     height, width, unit = pixel_lengths(pixel_size_nm)
-    table = _measured(_renumbered(marked, within=within, min_area_px=min_area_px), height, width, unit=unit)
+    kept = _renumbered(marked, within=within, min_area_px=min_area_px)
+    table = shape_table(kept, height=height, width=width, unit=unit)
     window = np.ones(marked.shape, bool) if ignore is None else ~ignore
     region = window if within is None else window & within
-    table["inside"], table["weight"] = _border_weights(table, window)
+    table["inside"], table["weight"] = border_weights(table, window)
     ecd = table[f"ecd_{unit}"].to_numpy()
     weight = table["weight"].to_numpy()
     mean_ecd = bootstrap_interval(ecd, weight, rng=rng, confidence=confidence, n_resamples=n_resamples)
@@ -170,7 +171,7 @@ def _renumbered(
     labels: NDArray[np.int32], *, within: NDArray[np.bool_] | None, min_area_px: int
 ) -> NDArray[np.uint32]:
     """Labels 1..n of the particles that are large enough and lie in the phase of reference."""
-    area = np.bincount(labels.ravel())
+    area = np.bincount(labels.ravel(), minlength=1)
     keep = area >= min_area_px
     keep[0] = False
     if within is not None:
@@ -178,57 +179,7 @@ def _renumbered(
     return np.where(keep, np.cumsum(keep), 0).astype(np.uint32)[labels]
 
 
-def _measured(labels: NDArray[np.uint32], height: float, width: float, *, unit: str) -> pd.DataFrame:
-    """One row a particle: place and area from the pixels, the rest from DIPlib."""
-    n = int(labels.max(initial=0))
-    boxes = np.array([[s[0].start, s[1].start, s[0].stop, s[1].stop] for s in ndimage.find_objects(labels)])
-    boxes = boxes.reshape(n, 4).astype(int)
-    area = np.bincount(labels.ravel(), minlength=n + 1)[1:]
-    shape, pitch = _diplib_shape(labels, height, width, n=n)
-    table = pd.DataFrame(boxes, columns=["row0", "col0", "row1", "col1"])
-    row, col = _centroids(labels, area)
-    table.insert(0, "row", row)
-    table.insert(1, "col", col)
-    table["area_px"] = area
-    size = area * height * width
-    if unit != "px":
-        table[f"area_{unit}2"] = size
-    table[f"ecd_{unit}"] = 2 * np.sqrt(size / math.pi)
-    table[f"feret_max_{unit}"], table[f"feret_min_{unit}"] = shape[:, 0] * pitch, shape[:, 1] * pitch
-    table[f"perimeter_{unit}"] = shape[:, 2] * pitch
-    table["aspect"] = shape[:, 0] / np.maximum(shape[:, 1], 1e-12)
-    table["solidity"] = shape[:, 3]
-    return table
-
-
-def _diplib_shape(labels: NDArray[np.uint32], height: float, width: float, *, n: int):
-    """Feret max, min, perimeter (px) and solidity on square pixels, and the size of those pixels."""
-    if n == 0:
-        return np.empty((0, 4)), 1.0
-    import diplib
-
-    dip: Any = diplib  # its compiled names are unknown to type checkers
-    pitch = min(height, width)
-    if abs(height / width - 1) > 1e-6:
-        rows, cols = round(labels.shape[0] * height / pitch), round(labels.shape[1] * width / pitch)
-        at_row = ((np.arange(rows) + 0.5) * labels.shape[0] / rows).astype(int)
-        at_col = ((np.arange(cols) + 0.5) * labels.shape[1] / cols).astype(int)
-        labels = labels[np.ix_(at_row, at_col)]
-    found = dip.MeasurementTool.Measure(
-        dip.Image(np.ascontiguousarray(labels)), None, ["Feret", "Perimeter", "Solidity"]
-    )
-    feret = np.array(found["Feret"])[:, :2]
-    return np.column_stack([feret, np.array(found["Perimeter"]), np.array(found["Solidity"])]), pitch
-
-
-def _centroids(labels: NDArray[np.uint32], area: NDArray) -> tuple[NDArray, NDArray]:
-    rows, cols = np.nonzero(labels)
-    marks = labels[rows, cols]
-    safe = np.maximum(area, 1)
-    return tuple(np.bincount(marks, weights=v, minlength=area.size + 1)[1:] / safe for v in (rows, cols))  # type: ignore[return-value]
-
-
-def _border_weights(
+def border_weights(
     table: pd.DataFrame, window: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which boxes, with one pixel around them, lie in the window, and area over the places where they would.

@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wootz.measure.intervals import Interval, block_interval, with_scale_error
-from wootz.measure.midline import Midline, free_ends, layer_pieces, runs_vertically, trace_midline
+from wootz.measure.midline import (
+    Midline,
+    free_ends,
+    layer_pieces,
+    runs_vertically,
+    trace_midline,
+    whole_columns,
+)
 from wootz.measure.normals import STATES, Chords, drop_ends, walk_normals
 from wootz.measure.regions import PixelSize, filled, pixel_lengths
 
@@ -132,8 +139,11 @@ def layer_thickness(
         return _failed(reason, unit=unit, smoothing=cutoff, notes=notes)
     if cutoff is None:
         cutoff = max(2 * float(np.median(mask.sum(0)[columns])) * height, 50 * width)
-    line = trace_midline(mask, height=height, width=width, cutoff=cutoff)
     unknown = None if ignore is None else (ignore.T if vertical else ignore)
+    known = whole_columns(mask, unknown)
+    if known.sum() < MIN_COLUMNS:
+        return _failed("ignored pixels leave no layer to measure", unit=unit, smoothing=cutoff, notes=notes)
+    line = trace_midline(mask, known=known, height=height, width=width, cutoff=cutoff)
     chords = walk_normals(mask, line, unknown, height=height, width=width, span=overhangs == "span")
     chords = drop_ends(chords, line, free=free_ends(mask))
     result = _summarise(chords, line, factor=math.cos(math.radians(section_tilt_deg)), confidence=confidence)
