@@ -152,7 +152,8 @@ def test_zeiss_keys(write_tiff, specimen):
 
 
 TESCAN = (
-    "[MAIN]\r\nDate=2015-04-24\r\nTime=10:11:12\r\nDevice=MIRA3 LMH\r\nImageStripSize=16\r\nMagnification=5000.0\r\n"
+    "[MAIN]\r\nDate=2015-04-24\r\nTime=10:11:12\r\nDevice=MIRA3 LMH\r\nImageStripSize=16\r\n"
+    "Magnification=5000.0\r\n"
     "PixelSizeX=1.5e-08\r\nPixelSizeY=1.6e-08\r\nViewFieldsCountX=1\r\nViewFieldsCountY=1\r\n"
     "[SEM]\r\nDetector=SE\r\nHV=15000.0\r\nWD=0.00996\r\nStageX=0.0012\r\nStageTilt=70.0\r\n"
 )

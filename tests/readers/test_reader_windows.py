@@ -148,7 +148,7 @@ PANORAMA = """
                 yield (tile // 4096 + i).astype(np.uint16)
         tifffile.imwrite(path, tiles(), shape=(n, n), dtype=np.uint16, tile=(512, 512), compression="zlib")
     else:
-        stored = tifffile.memmap(path, shape=(n, n), dtype=np.uint16)
+        stored = tifffile.memmap(path, shape=(n, n), dtype=np.uint8)
         stored[5000:5010, 7000:7100] = 7
         stored.flush()
         del stored

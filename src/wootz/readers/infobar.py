@@ -57,19 +57,29 @@ def find_info_bar(image: np.ndarray) -> slice | None:
     thin = image[:, ::step]
     low, high = float(thin[::4].min()), float(thin[::4].max())
     for rows, found in ((thin[height - edge :], "bottom"), (thin[:edge][::-1], "top")):
-        ends = rows.astype(np.float32)
-        span = max(high, float(ends.max())) - min(low, float(ends.min()))
-        n_rows = _bar_height(ends / span) if span > 0 else 0
+        span = max(high, float(rows.max())) - min(low, float(rows.min()))
+        if span <= 0 or not _may_end_in_a_bar(rows[-1 - _SLACK_ROWS :].astype(np.float32) / np.float32(span)):
+            continue
+        n_rows = _bar_height(rows.astype(np.float32) / np.float32(span))
         if _MIN_HEIGHT * height <= n_rows <= _MAX_HEIGHT * height and n_rows >= 8:
             return slice(height - n_rows, height) if found == "bottom" else slice(0, n_rows)
     return None
 
 
-def _bar_height(rows: np.ndarray) -> int:
-    """Height of a bar at the end of `rows` (R, W) float32 of span 1; 0 where there is none."""
+def _may_end_in_a_bar(last_rows: np.ndarray) -> bool:
+    """Whether one of the last rows has a background; without one, as in most fields, there is no bar."""
+    return bool((_level_and_share(last_rows)[1] >= _BACKGROUND_SHARE).any())
+
+
+def _level_and_share(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # More than half of a bar's row is background, so the row's median is the background level.
     level = np.median(rows, axis=1)
-    share = np.mean(np.abs(rows - level[:, None]) <= _LEVEL_TOLERANCE, axis=1)
+    return level, np.mean(np.abs(rows - level[:, None]) <= _LEVEL_TOLERANCE, axis=1)
+
+
+def _bar_height(rows: np.ndarray) -> int:
+    """Height of a bar at the end of `rows` (R, W) float32 of span 1; 0 where there is none."""
+    level, share = _level_and_share(rows)
     for last in range(len(rows) - 1, len(rows) - 2 - _SLACK_ROWS, -1):
         first = _first_row(level, share, last)
         if first < last and _starts_sharply(rows, first) and _holds_text(rows[first : last + 1]):
