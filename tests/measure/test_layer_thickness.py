@@ -257,6 +257,16 @@ def test_layer_that_leaves_the_field_is_a_lower_bound(cut):
     assert np.isnan(result.thickness[result.state == "cut"]).all()
 
 
+def test_layer_that_drifts_out_of_the_field_keeps_its_direction():
+    """Columns cut by the border do not bend the mid-line; the result stays flagged."""
+    result = layer_thickness(tilted(41.7, 36, offset=10), orientation="horizontal")
+    assert result.status == "censored"
+    step = np.diff(result.midline_px, axis=0)
+    degrees = np.degrees(np.arctan2(step[:, 0], step[:, 1]))
+    assert np.abs(degrees - 36).max() < 1.5
+    assert np.nanmean(result.thickness) == pytest.approx(41.7, rel=0.005)
+
+
 def test_normals_that_leave_at_the_side_bias_nothing():
     result = layer_thickness(tilted(60.0, 25.0))
     assert result.status == "ok"

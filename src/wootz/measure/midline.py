@@ -128,8 +128,10 @@ def trace_midline(
     first, last = np.flatnonzero(count)[[0, -1]]
     part = slice(first, last + 1)
     near = np.flatnonzero(np.isfinite(across))
-    # farther from known columns than the filter reaches, the line goes on as it ended
+    # farther from known columns than the filter reaches, the line goes straight on
+    beyond = along - np.clip(along, along[near[0]], along[near[-1]])
     across, slope = (np.interp(along, along[near], v[near]) for v in (across, slope))
+    across = across + beyond * slope
     xs, ys = along[part], across[part]
     arc = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(xs), np.diff(ys)))])
     steps = np.arange(0.0, arc[-1] + 1e-9, min(width, height)) if arc[-1] else np.zeros(1)
