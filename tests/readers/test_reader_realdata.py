@@ -100,7 +100,8 @@ def test_metadata_and_picture_agree_on_the_bar(data_dir):
 def test_metadata_of_a_real_file(data_dir):
     meta = read_image(data_dir / "instruments" / "test_tiff_Zeiss_SEM_1k.tif").metadata
     assert {key: meta[key] for key in ("hv_kv", "wd_mm", "detector", "magnification", "date")} == {
-        "hv_kv": 25.0, "wd_mm": 14.808, "detector": "HE-SE2", "magnification": 105.0, "date": "2015-12-23T09:40:32",
+        "hv_kv": 25.0, "wd_mm": 14.808, "detector": "HE-SE2", "magnification": 105.0,
+        "date": "2015-12-23T09:40:32",
     }  # fmt: skip
     meta = read_image(data_dir / "instruments" / "FEI-Helios-Ebeam-8bits.tif").metadata
     assert meta["magnification"] == pytest.approx(120.0, rel=1e-4)  # as its bar says
