@@ -134,7 +134,10 @@ class Archive:
         set_aside : iterable of (file, reason)
             Files that could not be read at all.
         """
-        return intake.add_images(self.store, fields, set_aside=set_aside)
+        added = intake.add_images(self.store, fields, set_aside=set_aside)
+        table = self.store.table("images")
+        self.pixels.trust(table[table["image_id"].isin(added.image_ids)])
+        return added
 
     def set_image_column(self, name: str, image_ids: Sequence[str], values: Any) -> None:
         """Set a column of the images table for some images; the others keep theirs or stay unknown."""

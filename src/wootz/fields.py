@@ -7,6 +7,7 @@ memory, as an iterator of row blocks; hash, histogram and bytes are all made in 
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,13 +111,16 @@ class ShardWriter:
         digest = hashlib.sha256()
         counts = np.zeros(1 << (8 * self.dtype.itemsize), np.int64)
         height, width = 0, 0
-        for block in blocks:
-            check_block(block, dtype=self.dtype, width=width)
-            height, width = height + block.shape[0], block.shape[1]
-            packed = np.ascontiguousarray(block, dtype=self.dtype)
-            digest.update(packed)
-            counts += intensity.histogram(packed)
-            self._file.write(packed)
+        with ThreadPoolExecutor(2) as pool:  # hash and count on other cores while the system call copies
+            for block in blocks:
+                check_block(block, dtype=self.dtype, width=width)
+                height, width = height + block.shape[0], block.shape[1]
+                packed = np.ascontiguousarray(block, dtype=self.dtype)
+                hashed = pool.submit(digest.update, packed.data)
+                counted = pool.submit(intensity.histogram, packed)
+                self._file.write(packed)
+                counts += counted.result()
+                hashed.result()
         if height == 0 or width == 0:
             raise ValueError("the field has no pixels")
         low, high = intensity.range_of_histogram(counts)

@@ -40,6 +40,10 @@ class PixelReader:
             self._checked.add(place)
         return pixels
 
+    def trust(self, images: pd.DataFrame) -> None:
+        """Skip the check of fields that this process has just written, hashed on their way to the disk."""
+        self._checked.update(zip(images["shard"], images["offset"].astype(int), strict=True))
+
     def present(self, images: pd.DataFrame) -> np.ndarray:
         """Tell which images have all of their pixels on disk, by the length of the shards: (N,) bool."""
         there = {file: len(self._shard(file)) for file in images["shard"].unique()}

@@ -8,6 +8,7 @@ import pandas as pd
 from wootz import intensity
 from wootz.errors import ArchiveError
 from wootz.progress import say
+from wootz.shrinking import block_means
 from wootz.tables import TABLES
 
 if TYPE_CHECKING:
@@ -152,10 +153,8 @@ def contrast(strip: np.ndarray, cols: np.ndarray, *, size_px: int, range_: tuple
         8 px, which the blocks average away in part.
     """
     low, high = range_
-    n_down, n_across = strip.shape[0] // BLOCK_PX, strip.shape[1] // BLOCK_PX
-    blocks = strip[: n_down * BLOCK_PX, : n_across * BLOCK_PX].reshape(n_down, BLOCK_PX, n_across, BLOCK_PX)
-    means = (blocks.mean(axis=(1, 3)) - low) / (high - low)
-    means = np.clip(means, *intensity.CLIP)
+    means = np.clip((block_means(strip, BLOCK_PX).astype(np.float64) - low) / (high - low), *intensity.CLIP)
+    n_down, n_across = means.shape
     sums = np.concatenate([[0.0], np.cumsum(means.sum(axis=0))])
     squares = np.concatenate([[0.0], np.cumsum((means**2).sum(axis=0))])
     first = -(-np.asarray(cols) // BLOCK_PX)
@@ -170,9 +169,10 @@ def _contrasts(archive: "Archive", tiles: pd.DataFrame, known: dict[str, float])
     """Take the contrast of known tiles from the table and compute the others, strip by strip."""
     values = tiles["tile_id"].map(known).to_numpy(np.float64, copy=True)
     todo = tiles[np.isnan(values)]
+    images = archive.image_table().set_index("image_id", drop=False)
     for image_id, of_image in todo.groupby("image_id", sort=False):
-        image = archive.image(str(image_id))
-        field = archive.field(str(image_id))
+        image = images.loc[image_id]
+        field = archive.pixels.field(image)
         range_ = (image["intensity_low"], image["intensity_high"])
         for row, of_row in of_image.groupby("row", sort=False):
             size_px = int(of_row["height"].iloc[0])
