@@ -1,9 +1,9 @@
 """Random batches of windows out of a packed archive, against three ways to store tiles.
 
-Run ``python benchmarks/tiles.py [--megapixels 400]``. Synthetic fields go into a temporary folder as an archive,
-as TIFF files, as one plain ``.npy`` of pre-cut tiles and as PNG tiles; each is then read in random batches of
-256 windows of 128 px, in turns, from a warm cache. The last line is JSON: ``ratio`` is our rate over that of the
-plain memory-mapped tiles (which cannot give overlap, margins or another size), higher is better.
+Run ``python benchmarks/tiles.py [--megapixels 400]``. Synthetic fields go into a temporary folder as an
+archive, as TIFF files, as one plain ``.npy`` of pre-cut tiles and as PNG tiles; each is then read in random
+batches of 256 windows of 128 px, in turns, from a warm cache. The last line is JSON: ``ratio`` is our rate
+over that of the plain memory-mapped tiles (which give no overlap, margin or other size), higher is better.
 """
 
 import argparse

@@ -44,7 +44,8 @@ class TileSet:
         self._tiles = tiles.reset_index(drop=True)
         self._images = _check(self._tiles, archive.image_table())
         self._image_index = pd.Index(self._images["image_id"]).get_indexer(self._tiles["image_id"])
-        self._windows = self._tiles[list(WINDOW)].to_numpy(np.int64)
+        self._windows = np.ascontiguousarray(self._tiles[list(WINDOW)].to_numpy(np.int64))
+        self._one_size = len(tiles) > 0 and bool((self._windows[:, 2:] == self._windows[0, 2:]).all())
         rows = self._images.to_dict("records")
         sizes = self._images[["height_px", "width_px"]].to_numpy(np.int64)
         self._pool = FieldPool(sizes, lambda number: archive.pixels.field(rows[number]))
@@ -104,7 +105,7 @@ class TileSet:
             height, width = self._windows[0, 2:] if len(self) else (0, 0)
             return np.zeros((0, height + 2 * margin, width + 2 * margin), self.dtype)
         height, width = (int(v) for v in windows[0, 2:])
-        if (windows[:, 2:] != windows[0, 2:]).any():
+        if not self._one_size and (windows[:, 2:] != windows[0, 2:]).any():
             raise ValueError("tiles of different size cannot be read into one array; select one size")
         out = np.empty((len(rows), height + 2 * margin, width + 2 * margin), self.dtype)
         self._pool.read(self._image_index[rows], windows[:, :2] - margin, out=out)
