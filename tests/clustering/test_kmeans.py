@@ -84,12 +84,13 @@ def test_clusters_are_numbered_by_size(rng):
     assert np.bincount(found.labels).tolist() == [50, 20, 5]
 
 
-def test_every_point_counts():
-    """faiss by itself draws 256 points per cluster; a far, small group among many must be found."""
-    points = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
+def test_every_point_counts(rng):
+    """Centroids are means over all points; faiss by itself would draw 256 points per cluster."""
+    points = rng.normal(size=(20_000, 2)).astype(np.float32)
     points[:40] += 300
-    found = kmeans(points, 2, rng=np.random.default_rng(0), n_init=3)
+    found = kmeans(points, 2, rng=rng, n_init=2)
     assert np.bincount(found.labels).tolist() == [19_960, 40]
+    assert found.centroids[0] == pytest.approx(points[40:].mean(axis=0), abs=1e-4)
 
 
 def test_thread_count_is_put_back(rng):

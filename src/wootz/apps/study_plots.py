@@ -26,9 +26,8 @@ def study_figure(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> "F
     table, summary : DataFrame
         Out of `cell_table` and `summary_table`.
     """
-    shown = [n for n in study.plot.figures if n in set(summary.figure)] or figure_names(table, study)[
-        :MAX_FIGURES
-    ]
+    shown = [n for n in study.plot.figures if n in set(summary.figure)]
+    shown = shown or figure_names(table, study)[:MAX_FIGURES]
     x = x_parameter(study)
     panels = [label(v) for v in study.grid[study.plot.panel]] if study.plot.panel else [None]
     series_keys = [k for k in study.combination_keys if k not in (x, study.plot.panel)]
@@ -36,12 +35,11 @@ def study_figure(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> "F
     axes = figure.subplots(max(len(shown), 1), len(panels), squeeze=False, sharey="row")
     for i, name in enumerate(shown):
         for j, panel in enumerate(panels):
-            chosen, dots = summary[summary.figure == name], table[table.status == "done"]
+            chosen = rows_where(summary, "figure", name)
+            dots = rows_where(table, "status", "done")
             if panel is not None:
-                chosen, dots = (
-                    chosen[chosen[study.plot.panel] == panel],
-                    dots[dots[study.plot.panel] == panel],
-                )
+                chosen = rows_where(chosen, study.plot.panel, panel)
+                dots = rows_where(dots, study.plot.panel, panel)
             axis = style_axis(
                 axes[i, j],
                 title=f"{study.plot.panel}: {panel}" if panel is not None and i == 0 else "",

@@ -121,5 +121,6 @@ def sweep_figure(sweep: Sweep) -> "Figure":
             label=column,
         )
     axis.axvline(sweep.n_clusters, color="#888888", linestyle="--", linewidth=1)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend(fontsize=8, frameon=False)
     return figure
