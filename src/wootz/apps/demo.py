@@ -120,7 +120,7 @@ def _shrink(cfg: DemoConfig) -> DemoConfig:
         n_fields=10,
         n_defects=3,
         n_labelled=2,
-        size_px=256,
+        size_px=288,
         pretrain_epochs=1,
         finetune_steps=20,
         small=True,

@@ -23,6 +23,6 @@ class DemoConfig:
         check_range("n_labelled", self.n_labelled, 1, 8)
         check_range("n_fields", self.n_fields, self.n_labelled + 6)
         check_range("n_defects", self.n_defects, 2)
-        check_range("size_px", self.size_px, 256, 2048)
+        check_range("size_px", self.size_px, 288, 2048)
         check_range("pretrain_epochs", self.pretrain_epochs, 1)
         check_range("finetune_steps", self.finetune_steps, 1)

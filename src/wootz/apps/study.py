@@ -1,5 +1,6 @@
 """``wootz study NAME``: a grid of experiments to a table and a figure, resumable, within a time budget."""
 
+import functools
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -31,6 +32,7 @@ class StudyConfig:
     out: str = option("", "folder of the study; none is studies/NAME in the current folder")
     budget_minutes: float = option(120.0, "stop before the cell that would end later than this", unit="min")
     retry_failed: bool = option(True, "run cells again that failed before")
+    data: str = option("", "folder of the public micrographs, for the studies that run on them")
     jobs: str = option("local", "where cells run: local (one after the other, here)")
 
     def __post_init__(self) -> None:
@@ -93,7 +95,7 @@ def run_study(name: str, cfg: StudyConfig) -> StudyReport:
         If there is no such study, its file is wrong, or another process works on it.
     """
     study = load_study(name)
-    return execute(study, build_experiment(study.experiment), cfg=cfg)
+    return execute(study, build_experiment(study.experiment, data=cfg.data), cfg=cfg)
 
 
 def execute(study: Study, experiment: Experiment, *, cfg: StudyConfig) -> StudyReport:
@@ -133,15 +135,19 @@ def study_names() -> list[str]:
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
-def build_experiment(name: str) -> Experiment:
-    """Build the code of a study by its name."""
+def build_experiment(name: str, *, data: str = "") -> Experiment:
+    """Build the code of a study by its name; `data` is the folder of the micrographs that it runs on."""
     match name:
         case "measurement_truth":
             from wootz.apps.studies import measurement_truth
 
             return Experiment(measurement_truth.cell)
+        case "real_chain":
+            from wootz.apps.studies import real_chain
+
+            return Experiment(real_chain.cell, prepare=functools.partial(real_chain.prepare, data=data))
         case _:
-            raise WootzError(f"experiment={name!r} is not known; choose one of measurement_truth.")
+            raise WootzError(f"experiment={name!r} is not known; choose measurement_truth or real_chain.")
 
 
 def write_report(study: Study, outcome: Outcome, *, folder: Path) -> StudyReport:

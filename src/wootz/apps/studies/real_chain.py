@@ -16,6 +16,7 @@ from wootz.apps import chain
 from wootz.apps.steps import Steps
 from wootz.apps.studies.micrographs import SETS, TILE_PX, MicrographSet, find_set, ingest_sets
 from wootz.archive import Archive
+from wootz.errors import WootzError
 
 ENCODER = "resnet18"
 SMOOTHING_PX = 256.0
@@ -23,25 +24,28 @@ SMOOTHING_PX = 256.0
 EMBEDDINGS = ("pretrained", "random")
 
 
-def prepare(data: Path, folder: Path, *, epochs: int) -> dict[str, Any]:
+def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]:
     """Ingest, pretrain, embed and cluster once for all cells; goes on where it was stopped.
 
     Parameters
     ----------
-    data : Path
-        Folder with the public sets and splits.json.
+    fixed : dict
+        ``epochs`` of pretraining.
     folder : Path
         Receives ``archive/`` and ``steps/``.
-    epochs : int
-        Epochs of pretraining.
+    data : str
+        Folder with the public sets and splits.json.
 
     Returns
     -------
     dict
         Figures of each step; ``pretrain.encoder`` is the checkpoint, relative to `folder`.
     """
+    if not data:
+        raise WootzError("this study runs on public micrographs; name their folder with data=FOLDER.")
+    epochs = int(fixed["epochs"])
     steps = Steps(folder / "steps", {"epochs": epochs, "encoder": ENCODER, "tile_px": TILE_PX})
-    figures = {"ingest": steps.do("ingest", "Ingesting six sets", lambda: _ingest(data, folder))}
+    figures = {"ingest": steps.do("ingest", "Ingesting six sets", lambda: _ingest(Path(data), folder))}
     archive = wootz.open(folder / "archive")
     figures["pretrain"] = steps.do(
         "pretrain", "Pretraining on all of them", lambda: _pretrain(archive, epochs=epochs)
