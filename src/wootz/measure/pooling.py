@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from wootz.measure.intervals import Interval, clipped, ratio_interval, with_scale_error
+from wootz.measure.intervals import Interval, clipped, ratio_interval, share_limits, with_scale_error
 
 COLUMNS = (
     *("level", "image_id", "specimen", "condition", "quantity", "value", "unit", "ci_low", "ci_high", "n"),
@@ -115,7 +115,7 @@ def _pooled(
     if measured:
         interval = with_scale_error(interval, error * measured[0].length_power, confidence=confidence)
         is_share = measured[0].quantity.startswith(SHARES)
-        interval = clipped(interval, 0.0, 1.0 if is_share else math.inf)
+        interval = share_limits(interval) if is_share else clipped(interval, 0.0, math.inf)
     bounds = sum(m.interval.ci_high == math.inf for m in measured)
     if bounds:
         notes.append(f"{bounds} of {len(measured)} {what} give lower bounds only")
