@@ -94,12 +94,13 @@ def _check_classes(frame: pd.DataFrame, where: str) -> None:
 def _fill_in(frame: pd.DataFrame) -> pd.DataFrame:
     from wootz.plotting import class_colours
 
-    frame = frame.reindex(columns=_COLUMNS).fillna("").astype(str)
-    frame["id"] = frame["id"].astype(int)
-    guessed_roles = frame["name"].map(_role_of)
-    frame["role"] = frame["role"].where(frame["role"] != "", guessed_roles)
-    colours = pd.Series(class_colours(len(frame)), index=frame.index)
-    return frame.assign(colour=frame["colour"].where(frame["colour"] != "", colours))
+    rows = []
+    for row, colour in zip(frame.to_dict("records"), class_colours(len(frame)), strict=True):
+        given = {str(key): value for key, value in row.items() if value != ""}
+        name = str(row["name"])
+        known = {"colour": colour, "role": _role_of(name), "definition": "", "parent": ""}
+        rows.append(known | given | {"id": int(row["id"]), "name": name})
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _role_of(name: str) -> str:

@@ -89,7 +89,7 @@ def _ingest(archive: Archive, plan: Plan, cfg: IngestConfig, *, started: float) 
         n_added=len(archive.image_table()) - n_before,
         labelled=labelled,
     )
-    return make_report(archive, plan, work, seconds=time.monotonic() - started)
+    return make_report(archive, plan, work, cfg=cfg, seconds=time.monotonic() - started)
 
 
 def _known_files(archive: Archive) -> dict[str, tuple[int, int]]:
@@ -144,6 +144,7 @@ def _write_tiles(archive: Archive, cfg: IngestConfig) -> None:
     grid = archive.store.manifest["grid"]
     same = grid is not None and (grid["size_px"], grid["stride_px"]) == (cfg.tile_px, cfg.stride_px)
     images = archive.image_table()
-    large = images[images[["height_px", "width_px"]].min(axis=1) >= cfg.tile_px]
-    if not same or not large["image_id"].isin(archive.store.table("tiles")["image_id"].unique()).all():
+    sides = images[["height_px", "width_px"]].min(axis=1)
+    large = set(images.loc[sides >= cfg.tile_px, "image_id"])
+    if large and not (same and large <= set(archive.store.table("tiles")["image_id"])):
         archive.write_tiles(cfg.tile_px, cfg.stride_px)

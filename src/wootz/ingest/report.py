@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from wootz.archive import Archive
+from wootz.ingest.config import IngestConfig
 from wootz.ingest.labelling import Labelled
 from wootz.ingest.plan import Plan
 
@@ -97,11 +98,10 @@ class IngestReport:
         return "\n".join([*lines, *_some(small), *_some(aside), *self.remarks])
 
 
-def make_report(archive: Archive, plan: Plan, work: Work, *, seconds: float) -> IngestReport:
+def make_report(archive: Archive, plan: Plan, work: Work, *, cfg: IngestConfig, seconds: float) -> IngestReport:
     """Count what the archive holds after a call, beside what the call did."""
     images = archive.image_table()
     tiles = archive.store.table("tiles")
-    grid = archive.store.manifest["grid"]
     n_exact, n_near = _duplicates(images)
     mine = images[images["file"].isin({entry.file for entry in plan.entries})]
     labels = any(entry.has_labels for entry in plan.entries)
@@ -124,7 +124,7 @@ def make_report(archive: Archive, plan: Plan, work: Work, *, seconds: float) -> 
         n_without_mask=sum(not entry.has_labels for entry in plan.entries) if labels else 0,
         n_tiles=len(tiles),
         n_uninformative_tiles=int(tiles["uninformative"].sum()),
-        tile_px=grid["size_px"],
+        tile_px=cfg.tile_px,
         without_tiles=tuple(mine.loc[~mine["image_id"].isin(tiles["image_id"].unique()), "file"]),
         n_scale_unknown=int(images["pixel_size_row_nm"].isna().sum()),
         remarks=tuple(remarks),
