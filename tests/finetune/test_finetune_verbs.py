@@ -51,7 +51,7 @@ def start(archive: Archive, command: str):
 
 def segment_config(**options) -> FinetuneConfig:
     task = SegmentConfig(steps=30, batch=4, crop_px=32, validate_every=15, lr=3e-3, average_decay=0.8)
-    return FinetuneConfig(task=task, **{"encoder": "random:small", "precision": "fp32", **options})
+    return FinetuneConfig(task=task, **{"encoder": "random:small", "precision": "float32", **options})
 
 
 def test_segmentation_from_masks_to_scored_predictions(archive):

@@ -32,7 +32,7 @@ class SegmentConfig:
         1.0, "strength of random grey curves, shading, blur and noise", unit="in [0, 2]"
     )
     inversion: float = option(0.0, "chance that a crop's greys are inverted", unit="in [0, 1]")
-    validate_every: int = option(50, "steps between two looks at the validation fields")
+    validate_every: int = option(50, "steps of an epoch, after which val is looked at")
     channels_last: bool = option(True, "memory layout that suits convolutions on CPUs and tensor cores")
 
     def __post_init__(self) -> None:
@@ -89,12 +89,12 @@ class FinetuneConfig:
     images: list[str] = option([], "image ids to train on; empty: split train, or all without splits")  # noqa: RUF009
     n_labels: int | None = option(None, "use only this many training fields, drawn with the seed")
     seed: int = option(0, "seed of weights, crops and augmentation")
-    precision: str = option("bf16", "bf16: autocast; fp32: exact and slower")
+    precision: str = option("auto", "auto, bf16 (fast on new hardware) or float32 (exact)")
     device: str = option("auto", "auto, cpu or cuda")
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        check_choice("precision", self.precision, ("bf16", "fp32"))
+        check_choice("precision", self.precision, ("auto", "bf16", "float32"))
         check_choice("device", self.device, ("auto", "cpu", "cuda"))
         if self.n_labels is not None:
             check_range("n_labels", self.n_labels, 1)

@@ -1,182 +1,224 @@
-"""The training loop of a segmentation head: steps, running mean of the weights, best step, resume."""
+"""The training of a segmentation head under Lightning: crops, steps, mean of the weights, best step."""
+
+# ruff: noqa: ARG002, D102 -- Lightning gives the hooks their names and arguments
 
 import copy
 import math
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from wootz.encoders import read_checkpoint, write_checkpoint
-from wootz.errors import CheckpointError, WootzError
+from wootz.errors import CheckpointError
 from wootz.finetune.config import SegmentConfig
 from wootz.finetune.crops import CropOptions, random_crops
 from wootz.finetune.greys import random_greys
 from wootz.finetune.losses import dice_cross_entropy
 from wootz.finetune.unet import UNet
-from wootz.progress import track
+from wootz.training import LAST, history_of, prefetch
 
-SAVE_EVERY_S = 60.0
 WARM_UP = 0.15
 MAX_GRADIENT_NORM = 5.0
 
 
-class Loop:
-    """One training run: everything that must survive a kill lives here.
+class CropBatches:
+    """Endless epochs of random crops; each batch follows from the seed and its step alone.
 
     Parameters
     ----------
-    network : UNet
-        On its device.
-    cfg : SegmentConfig
     fields, masks : lists of (H, W) float32 and uint8 tensors
         Already shrunk by ``cfg.downscale``.
-    weights : (C,) float32 or None
-        Class weights of the loss.
-    validate : callable or None
-        Returns a score, higher is better, of a network; without it the last weights are kept.
+    cfg : SegmentConfig
     seed : int
-    precision : str
+    position : callable
+        Returns (step, rank): iteration starts there, so that a resumed run sees the very batches that it
+        would have seen.
     """
 
     def __init__(
         self,
-        network: UNet,
+        fields: list[Tensor],
+        masks: list[Tensor],
         cfg: SegmentConfig,
         *,
-        labelled: tuple[list[Tensor], list[Tensor]],
-        weights: Tensor | None,
-        validate: Callable[[UNet], float] | None,
         seed: int,
-        precision: str,
+        position: Callable[[], tuple[int, int]],
     ) -> None:
-        if cfg.channels_last:
-            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.network, self.cfg, self.precision = network, cfg, precision
-        self.fields, self.masks = labelled
-        self.weights, self.validate = weights, validate
-        self.device = next(network.parameters()).device
-        self.average = copy.deepcopy(network)
-        self.best = copy.deepcopy(network)
-        self.best_step, self.best_score = 0, -math.inf
-        self.done_steps, self.seconds = 0, 0.0
-        self.history: list[dict[str, float]] = []
-        self.generator = torch.Generator().manual_seed(seed)
-        others = [*network.decoder.parameters(), *network.head.parameters()]
-        groups = [
-            {"params": list(network.encoder.parameters()), "lr": cfg.lr * cfg.encoder_lr_factor},
-            {"params": others, "lr": cfg.lr},
-        ]
-        self.peaks = [cfg.lr * cfg.encoder_lr_factor, cfg.lr]
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=cfg.weight_decay)
-        self.crops = CropOptions(
+        self.fields, self.masks, self.cfg = fields, masks, cfg
+        self.seed, self.position = seed, position
+        self.options = CropOptions(
             cfg.crop_px, cfg.rotation_deg, cfg.zoom, flip_rows=cfg.flip_rows, elastic=cfg.elastic
         )
 
-    def run(self, state: Path, *, signature: dict[str, Any]) -> None:
-        """Train to the end; after a kill, go on from `state` if it was written by the same `signature`."""
-        self._resume(state, signature)
-        limit = math.inf if self.cfg.max_minutes is None else 60.0 * self.cfg.max_minutes
-        before, start, saved = self.seconds, time.monotonic(), time.monotonic()
-        todo = range(self.done_steps + 1, self.cfg.steps + 1)
-        for step in track(todo, title="training the head", unit="steps"):
-            done = max(step / self.cfg.steps, self.seconds / limit)
-            self._step(step, share=min(done, 1.0))
-            self.done_steps = step
-            last = done >= 1.0
-            if self.validate and (last or step % self.cfg.validate_every == 0):
-                self._judge(step)
-            self.seconds = before + time.monotonic() - start
-            if last:
-                break
-            if time.monotonic() - saved >= SAVE_EVERY_S:
-                write_checkpoint(state, {"signature": signature, **self._state()})
-                saved = time.monotonic()
-        if not self.validate:
-            self.best, self.best_step = self.average, self.done_steps
+    def __len__(self) -> int:
+        return min(self.cfg.validate_every, self.cfg.steps)
 
-    def _step(self, step: int, *, share: float) -> None:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        step, rank = self.position()
+        end = min((step // len(self) + 1) * len(self), self.cfg.steps)
+        return prefetch(self._draw, [(self.seed, 0, i, rank) for i in range(step, end)])
+
+    def _draw(self, words: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        generator = step_generator(*words)
+        return random_crops(self.fields, self.masks, self.options, n=self.cfg.batch, generator=generator)
+
+    # Lightning asks loaders for their state before it resumes within an epoch; ours is the step itself.
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the position follows from the step."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Do nothing: the position follows from the step."""
+
+
+def step_generator(*words: int) -> torch.Generator:
+    """Return a generator on the CPU that follows from whole numbers alone."""
+    seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+    return torch.Generator().manual_seed(seed)
+
+
+class SegmentTraining(LightningModule):
+    """A U-Net in training, the running mean of its weights, and the best of those means so far.
+
+    Parameters
+    ----------
+    network : UNet
+    cfg : SegmentConfig
+    weights : (C,) float32 or None
+        Class weights of the loss.
+    seed : int
+    origin : str
+        Fingerprint of options and labels; a checkpoint of another one is refused.
+    """
+
+    def __init__(
+        self, network: UNet, cfg: SegmentConfig, *, weights: Tensor | None, seed: int, origin: str
+    ) -> None:
+        super().__init__()
+        if cfg.channels_last:
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.network, self.cfg, self.origin, self.seed = network, cfg, origin, seed
+        self.average, self.best = copy.deepcopy(network), copy.deepcopy(network)
+        self.average.requires_grad_(False)
+        self.best.requires_grad_(False)
+        self.weights = weights
+        self.best_step, self.best_score = 0, -math.inf
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        lr, factor = self.cfg.lr, self.cfg.encoder_lr_factor
+        others = [*self.network.decoder.parameters(), *self.network.head.parameters()]
+        groups = [
+            {"params": list(self.network.encoder.parameters()), "base_lr": lr * factor, "lr": lr * factor},
+            {"params": others, "base_lr": lr, "lr": lr},
+        ]
+        return torch.optim.AdamW(groups, weight_decay=self.cfg.weight_decay)
+
+    def on_train_start(self) -> None:
+        """Stop a resumed training that was over."""
+        self.trainer.should_stop = self.progress() >= 1
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        height = learning_rate_height(self.progress())
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["base_lr"] * height
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, target = batch
         cfg = self.cfg
-        lr = self._set_lr(share)
-        self.network.train()
-        x, target = random_crops(self.fields, self.masks, self.crops, n=cfg.batch, generator=self.generator)
-        x = random_greys(x, strength=cfg.intensity, inversion=cfg.inversion, generator=self.generator)
-        x, target = x.to(self.device), target.to(self.device)
+        generator = step_generator(self.seed, 1, self.global_step, self.global_rank)
+        x = random_greys(x, strength=cfg.intensity, inversion=cfg.inversion, generator=generator)
         if cfg.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self.network(x)
-        loss = dice_cross_entropy(logits, target, weights=self.weights)
-        if not bool(torch.isfinite(loss)):
-            raise WootzError(
-                f"the loss became {float(loss.detach())} at step {step}; lower task.lr (now {cfg.lr:g}) or "
-                "set precision=fp32."
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        return dice_cross_entropy(self.network(x), target, weights=self.weights)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
-        self.optimiser.step()
-        self._update_average(step)
-        self.history.append({"step": step, "loss": float(loss.detach()), "lr": lr})
 
-    def _set_lr(self, share: float) -> float:
-        """One cycle over the share of the run: cosine up over the first 15 %, cosine down to 0.1 % after."""
-        if share < WARM_UP:
-            height = 0.04 + 0.96 * 0.5 * (1.0 - math.cos(math.pi * share / WARM_UP))
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and let the running mean follow at once, so that a checkpoint never falls in between."""
+        super().optimizer_step(*args, **kwargs)
+        update_average(self.average, self.network, decay=self.cfg.average_decay, step=self.global_step)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.progress() >= 1:
+            self.trainer.should_stop = True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["origin"] = self.origin
+        checkpoint["best"] = [self.best_step, self.best_score]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["origin"] != self.origin:
+            raise CheckpointError(
+                f"the folder holds a {LAST} of other options or other labels; train into a new folder, or "
+                "remove the old one."
+            )
+        self.best_step, self.best_score = checkpoint["best"]
+
+    def progress(self) -> float:
+        """Return how much of the training is done, by steps or by the clock, whichever is more."""
+        done = self.global_step / self.cfg.steps
+        if self.cfg.max_minutes is None:
+            return done
+        seconds = self.trainer.strategy.broadcast(history_of(self.trainer).seconds)
+        return max(done, seconds / max(60.0 * self.cfg.max_minutes, 1e-9))
+
+
+class Judge(Callback):
+    """At the end of each epoch, score the running mean and keep it if it is the best so far.
+
+    Parameters
+    ----------
+    score : callable or None
+        Takes a UNet, returns a number, higher is better. Without it the last mean is kept.
+    """
+
+    def __init__(self, score: Callable[[UNet], float] | None) -> None:
+        self.score = score
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, SegmentTraining)
+        score = math.inf
+        if self.score is not None:
+            score = self.score(pl_module.average)
+            history_of(trainer).note(val_mean_iou=score)
+        if score >= pl_module.best_score or not math.isfinite(pl_module.best_score):
+            pl_module.best_score, pl_module.best_step = score, trainer.global_step
+            pl_module.best.load_state_dict(pl_module.average.state_dict())
+
+
+@torch.no_grad()
+def update_average(average: UNet, network: UNet, *, decay: float, step: int) -> None:
+    """Move the running mean towards the weights, faster in the first steps: the random start must not linger.
+
+    Parameters
+    ----------
+    average, network : UNet
+    decay : float in [0, 1)
+    step : int
+        Steps done so far.
+    """
+    decay = min(decay, (1.0 + step) / (10.0 + step))
+    theirs = network.state_dict()
+    for key, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(theirs[key], 1.0 - decay)
         else:
-            height = 1e-3 + 0.999 * 0.5 * (1.0 + math.cos(math.pi * (share - WARM_UP) / (1.0 - WARM_UP)))
-        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * height
-        return self.peaks[1] * height
+            value.copy_(theirs[key])
 
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        """Move the running mean, faster in the first steps so that the random start does not linger."""
-        decay = min(self.cfg.average_decay, (1.0 + step) / (10.0 + step))
-        if self.cfg.average_decay == 0.0:
-            decay = 0.0
-        theirs = self.network.state_dict()
-        for key, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(theirs[key], 1.0 - decay)
-            else:
-                value.copy_(theirs[key])
 
-    def _judge(self, step: int) -> None:
-        assert self.validate is not None
-        score = self.validate(self.average)
-        self.history[-1]["val_mean_iou"] = score
-        if score > self.best_score or not np.isfinite(self.best_score):
-            self.best_score, self.best_step = score, step
-            self.best.load_state_dict(self.average.state_dict())
+def learning_rate_height(progress: float) -> float:
+    """Return the learning rate over its peak: half a cosine up over the first 15 %, half a cosine down after.
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "networks": [n.state_dict() for n in (self.network, self.average, self.best)],
-            "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
-            "numbers": [self.best_step, self.best_score, self.done_steps, self.seconds],
-            "history": self.history,
-        }
-
-    def _resume(self, state: Path, signature: dict[str, Any]) -> None:
-        if not state.is_file():
-            return
-        try:
-            content = read_checkpoint(state)
-        except CheckpointError:
-            return  # a state that cannot be read costs time, never the run
-        if content.get("signature") != signature:
-            return
-        for network, weights in zip(
-            (self.network, self.average, self.best), content["networks"], strict=True
-        ):
-            network.load_state_dict(weights)
-        self.optimiser.load_state_dict(content["optimiser"])
-        self.generator.set_state(content["generator"])
-        self.best_step, self.best_score, self.done_steps, self.seconds = content["numbers"]
-        self.history = content["history"]
+    Parameters
+    ----------
+    progress : float
+        Part of the training that is done.
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < WARM_UP:
+        return 0.04 + 0.96 * 0.5 * (1.0 - math.cos(math.pi * progress / WARM_UP))
+    return 1e-3 + 0.999 * 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))

@@ -156,7 +156,6 @@ def _finetune_segment(archive: Any, cfg: FinetuneConfig, *, source: str, run: An
         device=find_device(cfg.device),
         provenance={"scheme": scheme, "run": run.id, "train_images": train, "val_images": val},
     )
-    result.history.to_csv(Path(run.folder) / "history.csv", index=False)
     scores: dict[str, Any] = {"best_step": result.best_step, "n_train": len(train), "n_val": len(val)}
     lines = [f"trained on {len(train)} fields in {result.seconds:.0f} s; kept step {result.best_step}"]
     if result.val_scores is not None:

@@ -1,6 +1,8 @@
 """Train a segmentation head on labelled fields: arrays in, a checkpoint out."""
 
 import functools
+import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from wootz.encoders import Encoder, build_encoder, load_encoder
 from wootz.errors import WootzError
 from wootz.finetune.config import SegmentConfig
 from wootz.finetune.crops import shrink_field, shrink_mask
-from wootz.finetune.loop import Loop
+from wootz.finetune.loop import CropBatches, Judge, SegmentTraining
 from wootz.finetune.losses import IGNORE, class_weights
 from wootz.finetune.scores import SegmentScores, confusion_counts, scores_from_counts
 from wootz.finetune.segmenter import Segmenter, predict_field, save_segmenter
 from wootz.finetune.unet import UNet, build_unet
+from wootz.storage import fingerprint
+from wootz.training import History, build_trainer, device_name, fit, use_bf16
 
 Labelled = tuple[list[np.ndarray], list[np.ndarray]]
 
@@ -32,7 +36,7 @@ class SegmentResult:
     checkpoint : Path
         head.pt, of the best step on the validation fields (the last one without such fields).
     history : DataFrame
-        step, loss, lr and, at validated steps, val_mean_iou.
+        One row per ``cfg.validate_every`` steps: epoch, step, loss, val_mean_iou, seconds.
     val_scores : SegmentScores or None
         Of the kept weights on the validation fields, at the network's scale.
     best_step : int
@@ -57,8 +61,8 @@ def train_segmenter(
     encoder: str = "random:resnet18",
     val: Labelled | None = None,
     seed: int = 0,
-    precision: str = "bf16",
-    device: str = "cpu",
+    precision: str = "auto",
+    device: str | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> SegmentResult:
     """Train a U-Net on labelled fields and keep the weights that are best on validation fields.
@@ -72,15 +76,16 @@ def train_segmenter(
     cfg : SegmentConfig
     class_names : C str, C >= 2
     folder : Path
-        Receives head.pt. While training it holds last.pt: after a kill, the same call goes on from there.
+        Receives head.pt, history.csv and last.ckpt; after a kill, the same call goes on from there.
     encoder : str
         Path of an encoder.pt, or ``"random:NAME"``.
     val : (fields, masks), optional
         Fields that choose the step; never test fields.
     seed : int
     precision : str
-        ``"bf16"`` or ``"fp32"``.
-    device : str
+        ``"auto"``, ``"bf16"`` or ``"float32"``; see `wootz.training.use_bf16`.
+    device : str, optional
+        ``"cpu"`` or ``"cuda"``; chosen by default.
     provenance : dict, optional
         Kept in the checkpoint beside the configuration.
 
@@ -97,39 +102,65 @@ def train_segmenter(
     """
     n_classes = len(class_names)
     _check_labels(fields, masks, n_classes=n_classes)
-    network = build_unet(starting_encoder(encoder, seed=seed), n_classes=n_classes, seed=seed).to(device)
-    small = _shrink(fields, masks, cfg)
-    judge = None if val is None else functools.partial(_count, _shrink(*val, cfg), cfg, n_classes, precision)
-    loop = Loop(
+    bf16 = use_bf16(precision, device=device or device_name())
+    count = None
+    if val is not None:
+        count = functools.partial(_count, _shrink(*val, cfg), cfg, n_classes, "bf16" if bf16 else "float32")
+    record = {"task": asdict(cfg), "start": encoder, "seed": seed}
+    network = build_unet(starting_encoder(encoder, seed=seed), n_classes=n_classes, seed=seed)
+    loop, history = _fit(
         network,
+        _shrink(fields, masks, cfg),
         cfg,
-        labelled=small,
-        weights=_weights(small[1], cfg, n_classes=n_classes),
-        validate=None if judge is None else lambda network: mean_iou(judge(network)),
-        seed=seed,
-        precision=precision,
+        score=None if count is None else lambda network: mean_iou(count(network)),
+        record=record,
+        trainer_options={"folder": folder, "precision": precision, "device": device},
     )
-    record = {"task": asdict(cfg), "start": encoder, "seed": seed, "precision": precision}
-    loop.run(folder / "last.pt", signature=record)
-    checkpoint = folder / "head.pt"
     segmenter = Segmenter(
         network=loop.best,
         class_names=tuple(class_names),
         downscale=cfg.downscale,
         crop_px=cfg.crop_px,
         flip_rows=cfg.flip_rows,
-        precision=precision,
+        precision="bf16" if bf16 else "float32",
         provenance={**record, "best_step": loop.best_step, **(provenance or {})},
     )
-    save_segmenter(checkpoint, segmenter)
-    (folder / "last.pt").unlink(missing_ok=True)
+    save_segmenter(folder / "head.pt", segmenter)
     return SegmentResult(
-        checkpoint=checkpoint,
-        history=pd.DataFrame(loop.history),
-        val_scores=None if judge is None else scores_from_counts(judge(loop.best), class_names=class_names),
+        checkpoint=folder / "head.pt",
+        history=pd.DataFrame(history.rows),
+        val_scores=None if count is None else scores_from_counts(count(loop.best), class_names=class_names),
         best_step=loop.best_step,
-        seconds=loop.seconds,
+        seconds=history.seconds,
     )
+
+
+def _fit(
+    network: UNet,
+    labelled: tuple[list[Tensor], list[Tensor]],
+    cfg: SegmentConfig,
+    *,
+    score: Callable[[UNet], float] | None,
+    record: dict[str, Any],
+    trainer_options: dict[str, Any],
+) -> tuple[SegmentTraining, History]:
+    """Train on shrunk fields; return the module and its history."""
+    masks, seed = labelled[1], record["seed"]
+    digest = hashlib.sha256(b"".join(part.numpy().tobytes() for parts in labelled for part in parts))
+    origin = fingerprint({**record, "labels": digest.hexdigest()})
+    weights = _weights(masks, cfg, n_classes=network.head.out_channels)
+    loop = SegmentTraining(network, cfg, weights=weights, seed=seed, origin=origin)
+    trainer = build_trainer(
+        **trainer_options,
+        epochs=-(-cfg.steps // min(cfg.validate_every, cfg.steps)),
+        title="training the head",
+        max_minutes=cfg.max_minutes,
+        callbacks=[Judge(score)],
+    )
+    batches = CropBatches(
+        *labelled, cfg, seed=seed, position=lambda: (trainer.global_step, trainer.global_rank)
+    )
+    return loop, fit(trainer, loop, batches)
 
 
 def starting_encoder(source: str, *, seed: int) -> Encoder:

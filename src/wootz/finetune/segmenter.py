@@ -34,7 +34,7 @@ class Segmenter:
     flip_rows : bool
         Whether the network has also seen fields upside down.
     precision : str
-        ``"bf16"`` or ``"fp32"``.
+        ``"bf16"`` or ``"float32"``.
     provenance : dict
         What made it.
     """
