@@ -10,6 +10,7 @@ from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
 from wootz.ssl.config import BYOLConfig
+from wootz.ssl.precision import at_least_float32
 
 
 class BYOL(nn.Module):
@@ -42,9 +43,9 @@ class BYOL(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compute the symmetric loss of two views (B, 1, H, W), in [-1, 1]."""
         views = torch.cat([first, second])
-        predictions = self.predictor(self.head(self.encoder(views))).float()
+        predictions = at_least_float32(self.predictor(self.head(self.encoder(views))))
         with torch.no_grad():
-            targets = self.target_head(self.target_encoder(views)).float()
+            targets = at_least_float32(self.target_head(self.target_encoder(views)))
         left, right = predictions.chunk(2)
         target_left, target_right = targets.chunk(2)
         return 0.5 * (self.criterion(left, target_right) + self.criterion(right, target_left))

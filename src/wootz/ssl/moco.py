@@ -9,6 +9,7 @@ from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
 from wootz.ssl.config import MoCoConfig
+from wootz.ssl.precision import at_least_float32
 
 
 class MoCo(nn.Module):
@@ -59,9 +60,9 @@ class MoCo(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compute the loss of two views (B, 1, H, W) and put the keys of the second into the queue."""
-        queries = self.head(self.encoder(first)).float()
+        queries = at_least_float32(self.head(self.encoder(first)))
         with torch.no_grad():
-            keys = self._keys(second).float()
+            keys = at_least_float32(self._keys(second))
         with torch.autocast(queries.device.type, enabled=False):
             return self.criterion(queries, keys)
 

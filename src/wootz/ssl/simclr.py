@@ -6,6 +6,7 @@ from lightly.models.modules.heads import SimCLRProjectionHead
 from torch import Tensor, nn
 
 from wootz.ssl.config import SimCLRConfig
+from wootz.ssl.precision import at_least_float32
 
 
 class SimCLR(nn.Module):
@@ -31,7 +32,7 @@ class SimCLR(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compute the loss of two views (B, 1, H, W) of the same tiles; batch norm sees both at once."""
         projections = self.head(self.encoder(torch.cat([first, second])))
-        left, right = projections.float().chunk(2)
+        left, right = at_least_float32(projections).chunk(2)
         with torch.autocast(left.device.type, enabled=False):
             return self.criterion(left, right)
 
