@@ -54,7 +54,7 @@ def run_verb(archive: Archive, command: str, cfg: Any, *, work: Callable[[Run], 
 
 def pretrain(archive: Archive, cfg: Any, *, tiles: TileSet | None = None) -> Any:
     """Pretrain an encoder on the archive's tiles, or on a selection of them; see `wootz.ssl.pretrain`."""
-    from wootz.ssl.pretrain import pretrain as work
+    from wootz.ssl import pretrain as work
 
     selection = _tiles(archive) if tiles is None else tiles
     return run_verb(archive, "pretrain", cfg, work=lambda run: work(selection, cfg, run=run))
@@ -62,7 +62,7 @@ def pretrain(archive: Archive, cfg: Any, *, tiles: TileSet | None = None) -> Any
 
 def embed(archive: Archive, cfg: Any) -> Any:
     """Embed every tile; see `wootz.ssl.embed`."""
-    from wootz.ssl.embed import embed as work
+    from wootz.ssl import embed as work
 
     return run_verb(archive, "embed", cfg, work=lambda run: work(_tiles(archive), cfg, run=run))
 

@@ -4,6 +4,7 @@ The folder is the user's own copy of the sets (docs/results/real-chain.md names 
 of them, because some licences do not allow it.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ SETS = (
     ),
     MicrographSet(
         "powder",
-        {"via": "annotations/via_powder_particle_masks_training.json", "classes": "0:background,1:particle"},
+        {"via": "annotations/via_powder_particle_masks_training.json", "classes": "0:background,1:Powder"},
     ),
 )
 
@@ -103,6 +104,7 @@ def ingest_sets(data: Path, archive: Path) -> Archive:
             f"{data} holds no folder {', '.join(missing)}; give the folder of the public micrographs with "
             "data=FOLDER (docs/results/real-chain.md lists the sources)."
         )
+    with_splits = json.loads((data / "splits.json").read_text())
     for item in SETS:
         labels = dict(item.labels)
         if "via" in labels:
@@ -112,7 +114,7 @@ def ingest_sets(data: Path, archive: Path) -> Archive:
             scheme=item.name,
             tile_px=TILE_PX,
             stride_px=TILE_PX,
-            splits=str(data / "splits.json"),
+            splits=str(data / "splits.json") if item.name in with_splits else "",
             **labels,
         )
         ingest(archive, [data / item.name / "images"], options)
