@@ -136,12 +136,17 @@ def add_images(
 def note_set_aside(
     transaction: Transaction, files: list[tuple[str, str]], *, forget: set[str]
 ) -> pd.DataFrame:
-    """Write (file, reason) pairs to the set-aside table; `forget` names files that are good after all."""
+    """Write (file, reason) pairs to the set-aside table; `forget` names files that are good after all.
+
+    A file that is noted with the same reason keeps its row: reading it again in vain changes nothing.
+    """
     new = conform("set_aside", pd.DataFrame(files, columns=["file", "reason"]).assign(when=now()))
     old = transaction.store.table("set_aside")
-    stays = ~old["file"].isin(forget | {file for file, _ in files})
-    if len(new) or not stays.all():
-        transaction.replace_table("set_aside", pd.concat([old[stays], new], ignore_index=True))
+    noted = set(zip(old["file"], old["reason"], strict=True))
+    fresh = np.array([pair not in noted for pair in files], bool)
+    stays = ~old["file"].isin(forget | set(new.loc[fresh, "file"]))
+    if fresh.any() or not stays.all():
+        transaction.replace_table("set_aside", pd.concat([old[stays], new[fresh]], ignore_index=True))
     return new
 
 

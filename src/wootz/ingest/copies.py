@@ -5,7 +5,7 @@ from typing import final
 
 from wootz.archive import Archive
 from wootz.duplicates import DuplicateFinder, perceptual_hash
-from wootz.ingest.panorama import MIN_PIXELS
+from wootz.ingest import panorama
 
 
 @final
@@ -34,7 +34,7 @@ class CopyWatch:
             self._seen.add(image_id)
             if row["duplicate_of"]:  # byte by byte, known to the archive
                 continue
-            if not looks and row["height_px"] * row["width_px"] > MIN_PIXELS:
+            if not looks and row["height_px"] * row["width_px"] > panorama.MIN_PIXELS:
                 looks = hashes[image_id] = perceptual_hash(self._archive.field(image_id))
             original = self._finder.find(looks, lambda image_id=image_id: self._archive.field(image_id))
             if original:

@@ -98,7 +98,9 @@ class IngestReport:
         return "\n".join([*lines, *_some(small), *_some(aside), *self.remarks])
 
 
-def make_report(archive: Archive, plan: Plan, work: Work, *, cfg: IngestConfig, seconds: float) -> IngestReport:
+def make_report(
+    archive: Archive, plan: Plan, work: Work, *, cfg: IngestConfig, seconds: float
+) -> IngestReport:
     """Count what the archive holds after a call, beside what the call did."""
     images = archive.image_table()
     tiles = archive.store.table("tiles")
