@@ -18,7 +18,7 @@ from wootz.encoders import encoder_provenance, load_encoder
 from wootz.errors import CheckpointError, WootzError
 from wootz.ssl import BYOLConfig, MoCoConfig, PretrainConfig, SimCLRConfig
 from wootz.ssl.batches import Batches, epoch_rows
-from wootz.ssl.pretrain import checked_sample, pretrain_tiles
+from wootz.ssl.pretraining import checked_sample, pretrain_tiles
 from wootz.training import LAST, LastCheckpoint, prefetch, use_bf16
 
 METHODS = {
@@ -196,7 +196,7 @@ def test_kill_9_and_the_same_command_again(tmp_path, delay_s):
         from conftest import ToyTiles
         from wootz.augment import AugmentConfig
         from wootz.ssl import PretrainConfig, SimCLRConfig
-        from wootz.ssl.pretrain import pretrain_tiles
+        from wootz.ssl.pretraining import pretrain_tiles
         cfg = PretrainConfig(method=SimCLRConfig(), encoder="small", epochs=12, batch_size=8,
                              precision="float32", augment=AugmentConfig(out_px=16))
         result = pretrain_tiles(ToyTiles(), cfg, folder=Path(sys.argv[1]))

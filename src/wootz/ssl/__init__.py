@@ -3,22 +3,22 @@
 import importlib
 from typing import Any
 
-_EXPORTS = {
+_EXPORTS = {  # a submodule becomes an attribute of its package, so none may share a function's name
     "BYOLConfig": "config",
     "EmbedConfig": "config",
     "MoCoConfig": "config",
     "PretrainConfig": "config",
     "SimCLRConfig": "config",
-    "EmbedResult": "embed",
-    "embed": "embed",
-    "embed_arrays": "embed",
+    "EmbedResult": "embedding",
+    "embed": "embedding",
+    "embed_arrays": "embedding",
     "feature_std": "monitors",
     "rankme": "monitors",
-    "PretrainResult": "pretrain",
-    "pretrain": "pretrain",
+    "PretrainResult": "pretraining",
+    "pretrain": "pretraining",
     "knn_probe": "probes",
 }
-__all__ = list(_EXPORTS)
+__all__ = [*_EXPORTS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

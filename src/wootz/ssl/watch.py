@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from wootz.ssl.embed import embed_arrays
+from wootz.ssl.embedding import embed_arrays
 from wootz.ssl.monitors import check_collapse, feature_std, rankme
 from wootz.training import history_of
 

@@ -14,7 +14,7 @@ from wootz.encoders import build_encoder, save_encoder
 from wootz.errors import WootzError
 from wootz.ssl.batches import Batches, Tiles
 from wootz.ssl.config import PretrainConfig
-from wootz.ssl.embed import ENCODER_FILE
+from wootz.ssl.embedding import ENCODER_FILE
 from wootz.ssl.loop import Pretraining, build_method
 from wootz.ssl.monitors import draw_history
 from wootz.ssl.watch import FeatureWatch, look
