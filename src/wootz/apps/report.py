@@ -85,6 +85,7 @@ def build_report(
 
     from wootz import __version__
     from wootz.apps import report_parts as parts
+    from wootz.apps.report_measured import measurements
     from wootz.manifest import now
     from wootz.storage import write_bytes
 
@@ -94,7 +95,7 @@ def build_report(
     )
     chapters = [
         *([Part("more", "Against the truth", list(extra))] if extra else []),
-        parts.measurements(archive),
+        measurements(archive),
         parts.segmentation(archive),
         parts.anomaly(archive),
         parts.clusters(archive),

@@ -9,26 +9,16 @@ import pandas as pd
 
 from wootz.apps import report_pictures as pictures
 from wootz.apps.report import Part, Section
-from wootz.measure.formatting import format_interval, headline
-from wootz.measure.intervals import Interval
+from wootz.apps.report_measured import spread, value_cards
 
 N_OVERLAYS = 4
 N_FIELDS = 8
 N_MONTAGES = 24
-N_CARDS = 8
-MASKS = {"annotation": "drawn", "prediction": "predicted"}
-LEVELS = {"all": 0, "condition": 1, "specimen": 2, "field": 3}
 
 
 def cards(archive: Any) -> list[dict[str, str]]:
     """Return the results for the first screen: pooled values with intervals, then held-out scores."""
-    found = []
-    table = _leveled(archive.measurements)
-    if len(table):
-        rows = _latest(headline(table))
-        top = rows[rows["rank"] == rows["rank"].min()]
-        top = top.sort_values(["quantity", "source"], ascending=[True, False], kind="stable")
-        found += [_card(row) for row in top.head(N_CARDS).to_dict("records")]
+    found = value_cards(archive)
     scores = _held_out(archive)
     if scores is not None:
         split, mean_iou, n = scores
@@ -53,36 +43,6 @@ def facts(archive: Any) -> str:
     return ", ".join(words)
 
 
-def measurements(archive: Any) -> Part:
-    """Tables with units and intervals, the figure of each measuring run, and some overlays."""
-    table = _leveled(archive.measurements)
-    if table.empty:
-        return Part("measurements", "Measurements", missing=f"wootz measure {archive.path} measure=coating")
-    files = archive.images.set_index("image_id")["file"].map(lambda f: Path(f).name)
-    rows = _latest(table)
-    rows = rows.assign(file=rows["image_id"].map(files).fillna(""))
-    blocks = _pooled_blocks(rows)
-    for run in dict.fromkeys(rows["run"]):
-        folder = archive.path / "runs" / run
-        mine = rows[rows["run"] == run]
-        about = f"{MASKS[mine['source'].iloc[0]]} masks; {mine['method'].iloc[0]}"
-        title = ", ".join(dict.fromkeys(headline(mine)["quantity"]))
-        if (folder / "summary.png").is_file():
-            blocks.append(Section(title, figure=folder / "summary.png", note=about))
-        overlays = sorted((folder / "overlays").glob("*.png"))
-        if overlays:
-            note = f"{min(len(overlays), N_OVERLAYS)} of {len(overlays)}; all are in {folder / 'overlays'}"
-            blocks.append(
-                Section("On the micrographs", figure=_spread(overlays, N_OVERLAYS), note=note, folded=True)
-            )
-    fields_table = _worded_rows(rows[rows["level"] == "field"], where="file")
-    blocks.append(Section("Every field", table=fields_table, folded=True))
-    about = (
-        "Intervals at the confidence that was asked for (95 % by default); definitions: docs/measurements.md."
-    )
-    return Part("measurements", "Measurements", blocks, about=about)
-
-
 def segmentation(archive: Any) -> Part:
     """Scores per class and split of the newest scored prediction, and its overlays."""
     run = _newest(archive, "predict", holds="scores.csv")
@@ -96,8 +56,8 @@ def segmentation(archive: Any) -> Part:
     scores = scores[["split", *(c for c in scores.columns if c != "split")]].fillna({"split": ""})
     overlays = sorted((run / "overlays").glob("*.png"))
     blocks = [
-        Section("Scores by class", table=scores, note="Only split test is held out; train and val flatter."),
-        Section("On the micrographs", figure=_spread(overlays, N_OVERLAYS),
+        Section("Scores by class", table=scores, note="Only split test is held out."),
+        Section("On the micrographs", figure=spread(overlays, N_OVERLAYS),
                 note="Right is turquoise, wrong is red, missed is yellow."),
     ]  # fmt: skip
     return Part("segmentation", "Segmentation", blocks)
@@ -179,7 +139,7 @@ def fields(archive: Any) -> Part:
     copies = int((images["duplicate_of"] != "").sum())
     note += f" {copies} exact or near duplicates." if copies else ""
     blocks = []
-    chosen = _spread(list(images.loc[images["duplicate_of"] == "", "image_id"]), N_FIELDS)
+    chosen = spread(list(images.loc[images["duplicate_of"] == "", "image_id"]), N_FIELDS)
     if chosen:
         uri = pictures.figure_uri(pictures.fields_figure(archive, chosen))
         blocks.append(Section("", uris=[uri], note=note))
@@ -201,30 +161,13 @@ def computations(archive: Any) -> Part:
     runs = archive.runs
     if runs.empty:
         return Part("runs", "Runs", missing=f"wootz pretrain {archive.path}")
-    table = runs[["run", "status", "started", "seconds", "seed", "version"]].fillna("")
+    table = runs[["run", "status", "started", "seconds", "seed", "version"]]
     blocks = [Section("", table=table)]
     for run in runs["run"]:
         record = _record(archive.path / "runs" / run)
         config = json.dumps(record.get("config", {}), indent=1, ensure_ascii=False)
         blocks.append(Section(run, html=f"<pre>{_escaped(config)}</pre>", folded=True))
     return Part("runs", "Runs and their settings", blocks)
-
-
-def _pooled_blocks(rows: pd.DataFrame) -> list[Section]:
-    """Show the highest level of the main quantities open, everything else that is pooled on a click."""
-    pooled = rows[rows["level"] != "field"]
-    if pooled.empty:
-        return []
-    main = headline(rows)
-    top = main[main["rank"] == main["rank"].min()]
-    return [
-        Section("", table=_worded_rows(top, where="group")),
-        Section(
-            "All pooled values, by specimen and condition",
-            table=_worded_rows(pooled, where="group"),
-            folded=True,
-        ),
-    ]
 
 
 def _tile_block(archive: Any, tiles: pd.DataFrame) -> Section:
@@ -236,64 +179,6 @@ def _tile_block(archive: Any, tiles: pd.DataFrame) -> Section:
     flags = f"{int(tiles['uninformative'].sum())} uninformative (orange, crossed), "
     note = f"{len(tiles)} tiles of {sizes} px; {flags}{int(tiles['duplicate'].sum())} duplicates."
     return Section("Tile grid", uris=[uri], note=note, folded=True)
-
-
-def _leveled(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the level where another program wrote the rows without it."""
-    if "level" not in table:
-        table = table.assign(level=np.where(table["image_id"] != "", "field", "specimen"))
-    defaults = {"condition": "", "interval": "", "note": "", "scheme": ""}
-    table = table.assign(**{k: v for k, v in defaults.items() if k not in table})
-    return table.assign(rank=table["level"].map(LEVELS).fillna(3))
-
-
-def _latest(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep, per quantity and source, the rows of the run that measured it last."""
-    last = table.groupby(["quantity", "source"], sort=False)["run"].transform("last")
-    return table[table["run"] == last]
-
-
-def _interval(row: dict[str, Any]) -> Interval:
-    return Interval(row["value"], row["ci_low"], row["ci_high"], row["n"], row["interval"], row["note"])
-
-
-def _card(row: dict[str, Any]) -> dict[str, str]:
-    text = format_interval(_interval(row), row["unit"])
-    group = row["condition"] or row["specimen"] if row["level"] != "all" else ""
-    masks = f"{MASKS.get(row['source'], row['source'])} masks"
-    about = " · ".join(filter(None, (group, masks, row["interval"], row["note"])))
-    return {"value": text, "name": _plain(row["quantity"]), "about": about}
-
-
-def _plain(quantity: str) -> str:
-    name, _, what = quantity.partition(":")
-    return f"{name.replace('_', ' ')} of {what}" if what else name
-
-
-def _worded_rows(rows: pd.DataFrame, *, where: str) -> pd.DataFrame:
-    """Rows for people: value with interval and unit in one column, rounded to the interval."""
-    rows = rows.sort_values(["rank", "quantity", "source"], kind="stable")
-    words = []
-    for row in rows.to_dict("records"):
-        group = (
-            row["file"]
-            if where == "file"
-            else row["condition"]
-            if row["level"] == "condition"
-            else row["specimen"]
-        )
-        words.append(
-            {
-                where: group or row["level"],
-                "quantity": _plain(row["quantity"]),
-                "value [interval]": format_interval(_interval(row), row["unit"]),
-                "n": int(row["n"]) if row["n"] == row["n"] else "",
-                "interval": row["interval"],
-                "masks": MASKS.get(row["source"], row["source"]),
-                "note": row["note"],
-            }
-        )
-    return pd.DataFrame(words)
 
 
 def _held_out(archive: Any) -> tuple[str, float, int] | None:
@@ -321,13 +206,6 @@ def _record(run: Path) -> dict[str, Any]:
         return json.loads((run / "run.json").read_text())
     except (OSError, ValueError):
         return {}
-
-
-def _spread(items: list[Any], n: int) -> list[Any]:
-    """Take `n` items at equal steps, so that they are not all of the first specimen."""
-    if len(items) <= n:
-        return items
-    return [items[i] for i in np.linspace(0, len(items) - 1, n).round().astype(int)]
 
 
 def _escaped(text: str) -> str:

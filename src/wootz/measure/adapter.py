@@ -117,7 +117,7 @@ def _unit_notes(table: pd.DataFrame) -> list[str]:
         n = fields.loc[in_px, "image_id"].nunique()
         notes.append(f"{n} field(s) have no pixel size: their lengths are in px and are pooled apart")
     failed = fields[fields["value"].isna()].drop_duplicates("image_id")
-    notes += [f"{row.file}: {row.note}" for row in failed.head(5).itertuples()]
+    notes += [f"{Path(row.file).name}: {row.note}" for row in failed.head(5).itertuples()]
     if len(failed) > 5:
         notes.append(f"{len(failed) - 5} more fields without a value; see column note")
     return notes
@@ -126,8 +126,11 @@ def _unit_notes(table: pd.DataFrame) -> list[str]:
 def _line(row: dict) -> str:
     interval = Interval(row["value"], row["ci_low"], row["ci_high"], row["n"], row["interval"])
     level = row["level"]
-    where = {"field": row["file"], "specimen": row["specimen"], "condition": row["condition"], "all": "all"}[
-        level
-    ]
+    where = {
+        "field": Path(row["file"]).name,
+        "specimen": row["specimen"],
+        "condition": row["condition"],
+        "all": "all",
+    }[level]
     text = f"  {row['quantity']}  {where}: {format_interval(interval, row['unit'])}  ({row['interval']})"
     return f"{text}; {row['note']}" if row["note"] and level != "field" else text

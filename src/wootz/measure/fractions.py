@@ -50,8 +50,8 @@ def area_fraction(
     Notes
     -----
     Pixels of one pore are not independent: binomial intervals over pixels cover the truth in 6 to 22 of 100
-    simulated fields, blocks in 92 to 95. Blocks must be larger than the structure; with objects of the size of a block, or a
-    gradient over the specimen, only several fields tell the uncertainty (ASTM E562, E1245, E2109).
+    simulated fields, blocks in 92 to 95. Blocks must be larger than the structure; with objects of the size
+    of a block, or a gradient over the specimen, only several fields tell the uncertainty (ASTM E562, E1245).
     """
     mask = np.asarray(mask, dtype=bool)
     if mask.ndim != 2:

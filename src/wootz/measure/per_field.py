@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -194,7 +195,7 @@ def _bare(value: float) -> Interval:
 
 
 def _title(f: FieldMask) -> str:
-    return " · ".join(filter(None, (f.specimen, f.condition, f.file)))
+    return " · ".join(filter(None, (f.specimen, f.condition, Path(f.file).name)))
 
 
 def _inside(scheme: Scheme, names: list[str]) -> list[int]:

@@ -1,6 +1,7 @@
 """One figure of a whole measurement: fields, specimens and conditions with their intervals."""
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ def _limit(axis: "Axes", rows: pd.DataFrame, *, factor: float) -> None:
 def _label(row: dict) -> str:
     match row["level"]:
         case "field":
-            file = str(row.get("file", ""))
+            file = Path(str(row.get("file", ""))).name
             return f"…{file[-34:]}" if len(file) > 35 else file
         case "specimen":
             return f"specimen {row['specimen']}, n = {row['n']}"
