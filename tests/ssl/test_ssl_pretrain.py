@@ -154,6 +154,20 @@ def test_seed_decides_the_result(toy_tiles, tmp_path):
     assert runs[0] == runs[1] != runs[2]
 
 
+def test_every_step_draws_other_views(toy_tiles, tmp_path, monkeypatch):
+    import wootz.ssl.loop
+
+    draw, seeds = wootz.ssl.loop.two_views, []
+
+    def note(batch, cfg, *, generator, margin_px):
+        seeds.append(generator.initial_seed())
+        return draw(batch, cfg, generator=generator, margin_px=margin_px)
+
+    monkeypatch.setattr(wootz.ssl.loop, "two_views", note)
+    pretrain_tiles(toy_tiles(), options(epochs=2), folder=tmp_path)
+    assert len(set(seeds)) == 8
+
+
 def test_other_options_do_not_go_on_in_the_same_folder(toy_tiles, tmp_path):
     pretrain_tiles(toy_tiles(), options(epochs=1), folder=tmp_path)
     with pytest.raises(CheckpointError, match="of other options or other tiles"):

@@ -16,7 +16,7 @@ _EXPORTS = {
     "scan_lines": "detector",
     "gain_offset_gamma": "detector",
 }
-__all__ = [*_EXPORTS]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*_EXPORTS]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "pretrain": "pretraining",
     "knn_probe": "probes",
 }
-__all__ = [*_EXPORTS]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*_EXPORTS]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -42,7 +42,8 @@ class PretrainResult:
         Effective rank of the features of the same sample of tiles, after and before training.
     loss_first, loss_last : float
         Mean loss of the first and the last epoch.
-    n_tiles : int
+    n_tiles, n_left_out : int
+        Tiles trained on, and left out as duplicates or without contrast.
     n_steps : int
     seconds : float
         Training time over all resumed parts.
@@ -59,12 +60,14 @@ class PretrainResult:
     n_steps: int
     seconds: float
     history: list[dict[str, Any]]
+    n_left_out: int = 0
 
     def summary(self) -> str:
         """Describe the run in a few lines."""
         return (
-            f"pretrained on {self.n_tiles} tiles, {self.n_steps} steps in {self.seconds:.0f} s: loss "
-            f"{self.loss_first:.3f} -> {self.loss_last:.3f}, RankMe {self.rankme_random:.1f} (random "
+            f"pretrained on {self.n_tiles} tiles ({self.n_left_out} duplicates or without contrast left out) "
+            f"in {self.n_steps} steps and {self.seconds:.0f} s\n"
+            f"loss {self.loss_first:.3f} -> {self.loss_last:.3f}, RankMe {self.rankme_random:.1f} (random "
             f"weights) -> {self.rankme:.1f}\nencoder: {self.checkpoint}"
         )
 
@@ -75,7 +78,8 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
     Parameters
     ----------
     tiles : TileSet
-        All of one size. Those flagged uninformative are left out unless the options say otherwise.
+        All of one size. Those flagged as duplicates are left out (a copy would be taken for another tile),
+        and those flagged uninformative unless the options say otherwise.
     cfg : PretrainConfig
     run : Run
         In ``run.folder`` go encoder.pt, last.ckpt, history.csv and history.png. A folder with a last.ckpt of
@@ -87,12 +91,13 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
         If there are too few tiles for a batch, all are constant, the loss is not finite, or the features
         collapse.
     """
-    frame = tiles.frame
-    if not cfg.include_uninformative and "uninformative" in frame:
-        tiles = tiles.select(~frame["uninformative"].fillna(False).to_numpy(bool))
+    flags = ["duplicate"] if cfg.include_uninformative else ["duplicate", "uninformative"]
+    left_out = tiles.frame.reindex(columns=flags).eq(True).any(axis=1).to_numpy()
+    tiles = tiles.select(~left_out)
     digest = hashlib.sha256("\n".join(tiles.tile_ids.tolist()).encode()).hexdigest()
     about = {"run": run.id, "tiles_fingerprint": digest}
-    return pretrain_tiles(tiles, cfg, folder=Path(run.folder), about=about)
+    result = pretrain_tiles(tiles, cfg, folder=Path(run.folder), about=about)
+    return dataclasses.replace(result, n_left_out=int(left_out.sum()))
 
 
 def pretrain_tiles(
