@@ -37,8 +37,8 @@ from wootz.synthetic.signal import smooth_noise
 # means that the demo's fields are no longer those of earlier results: say so in the changelog.
 FROZEN_RECIPES = {
     "coating": "b5eb15d77a3fe858435b2be78e766996edff0f22342753563da9ebe42615b538",
-    "coating-demo": "a5a0de4d086a1446b4ea9424c5c38949331bfcdf7e8a6657b446090e59bae4a4",
-    "coating-demo-defect": "c0b21bd83a58590d15037ddb419501eb2312b78d3a202fd797f4adcbf2084329",
+    "coating-demo": "9501cae083db8f99391a74c10e5e4fa9c6cd6f903d9c188af9abbd8400575b56",
+    "coating-demo-defect": "0720faf8898eab6195b8b9f30bfe6f18d50e257741ce586a86006f055565dc15",
 }
 
 

@@ -40,7 +40,7 @@ def coating_recipe() -> Recipe:
     return Recipe(
         name="coating",
         looks=_looks(),
-        layers=[_fe2al5(), _feal()],
+        layers=[_fe2al5(tongue_um=Spread(3.0, 6.0)), _feal()],
         grains=[
             GrainSpec("steel", size_um=Spread(5.0, 9.0)),
             GrainSpec("FeAl", size_um=Spread(2.0, 3.5), contrast=Spread(0.03, 0.06)),
@@ -88,9 +88,9 @@ def demo_recipe(*, defect: bool = False) -> Recipe:
     recipe = Recipe(
         name="coating-demo",
         looks=_demo_looks(),
-        layers=[_fe2al5()],
+        layers=[_fe2al5(tongue_um=Spread(2.0, 4.5))],
         grains=[
-            GrainSpec("steel", size_um=Spread(5.0, 8.0), contrast=Spread(0.09, 0.13)),
+            GrainSpec("steel", size_um=Spread(5.0, 8.0), contrast=Spread(0.08, 0.11)),
             GrainSpec(
                 "Fe2Al5", size_um=Spread(2.5, 3.5), aspect=Spread(2.5, 3.5), contrast=Spread(0.03, 0.05)
             ),
@@ -100,7 +100,7 @@ def demo_recipe(*, defect: bool = False) -> Recipe:
             InclusionSpec(
                 "precipitates",
                 "precipitate",
-                diameter_um=Spread(1.5, 3.0, log=True),
+                diameter_um=Spread(1.8, 3.4, log=True),
                 area_frac=Spread(0.05, 0.10),
             ),
         ],
@@ -129,8 +129,8 @@ def demo_recipe(*, defect: bool = False) -> Recipe:
     )
 
 
-def _fe2al5() -> LayerSpec:
-    bottom = InterfaceSpec(tongue_length_um=Spread(3.0, 6.0), tongue_pitch_um=Spread(5.0, 8.0))
+def _fe2al5(tongue_um: Spread) -> LayerSpec:
+    bottom = InterfaceSpec(tongue_length_um=tongue_um, tongue_pitch_um=Spread(5.0, 8.0))
     return LayerSpec("Fe2Al5", Spread(14.0, 24.0), bottom=bottom)
 
 
@@ -153,23 +153,23 @@ def _looks() -> list[LookSpec]:
 
 def _demo_looks() -> list[LookSpec]:
     return [
-        LookSpec("resin", Spread(0.28, 0.40), Spread(0.22, 0.30), Spread(0.03, 0.05), 0.6, at(-0.30)),
-        LookSpec("Fe2Al5", Spread(0.42, 0.50), Spread(0.42, 0.50), Spread(0.03, 0.045), 0.3, at(0.0)),
+        LookSpec("resin", Spread(0.25, 0.35), Spread(0.22, 0.30), Spread(0.03, 0.05), 0.6, at(-0.30)),
+        LookSpec("Fe2Al5", Spread(0.42, 0.48), Spread(0.42, 0.50), Spread(0.04, 0.055), 0.3, at(0.0)),
         LookSpec("FeAl", Spread(0.48, 0.54), Spread(0.54, 0.60), Spread(0.01, 0.015), 0.3, at(-0.03)),
-        LookSpec("steel", Spread(0.47, 0.57), Spread(0.60, 0.68), Spread(0.006, 0.012), 0.3, at(-0.12)),
+        LookSpec("steel", Spread(0.50, 0.58), Spread(0.60, 0.68), Spread(0.006, 0.012), 0.3, at(-0.12)),
         LookSpec("pore", Spread(0.24, 0.38), Spread(0.18, 0.26), Spread(0.02, 0.04), 0.6, at(-0.7)),
-        LookSpec("precipitate", Spread(0.54, 0.64), Spread(0.54, 0.62), Spread(0.006, 0.01), 0.3, at(0.18)),
+        LookSpec("precipitate", Spread(0.64, 0.72), Spread(0.54, 0.62), Spread(0.006, 0.01), 0.3, at(0.25)),
         LookSpec("crack", Spread(0.14, 0.24), Spread(0.10, 0.15), Spread(0.02, 0.03), 0.6, at(-0.7)),
     ]
 
 
 def _demo_imaging() -> ImagingSpec:
     return ImagingSpec(
-        dose_e_per_px=Spread(90, 180, log=True),
+        dose_e_per_px=Spread(120, 240, log=True),
         edge_gain=Spread(0.2, 0.32),
-        shading=Spread(0.06, 0.16),
+        shading=Spread(0.06, 0.14),
         charging=Spread(0.03, 0.09),
         brightness=Spread(-0.04, 0.08),
-        contrast=Spread(0.85, 1.15),
-        gamma=Spread(0.85, 1.15),
+        contrast=Spread(0.9, 1.1),
+        gamma=Spread(0.88, 1.12),
     )
