@@ -4,13 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from wootz.archive import Archive
 from wootz.ingest.config import IngestConfig
 from wootz.ingest.plan import Entry
 from wootz.ingest.reading import PIXEL_SIZES, check_pixel_size, given_pixel_size
 from wootz.tables import as_text
+
+
+def rows_by_file(archive: Archive) -> dict[str, dict[str, Any]]:
+    """Give the row of each file in the images table; of one that changed and was stored again, the last."""
+    records = archive.image_table().to_dict("records")
+    return {str(row["file"]): {str(name): value for name, value in row.items()} for row in records}
 
 
 def note_times(archive: Archive, entries: Mapping[str, Entry]) -> None:
@@ -31,12 +36,12 @@ def update_facts(archive: Archive, entries: Sequence[Entry], cfg: IngestConfig) 
     WootzError
         If the table contradicts a stored pixel size that came from the file (see `read_entry`).
     """
-    table = archive.image_table().drop_duplicates("file", keep="last").set_index("file", drop=False)
+    rows = rows_by_file(archive)
     changes: dict[str, dict[str, Any]] = {}
     for entry in entries:
-        if entry.file not in table.index:
+        row = rows.get(entry.file)
+        if row is None:
             continue
-        row = table.loc[entry.file].to_dict()
         for name, value in _stated(entry, row, cfg).items():
             if not _same(row.get(name), value):
                 changes.setdefault(name, {})[row["image_id"]] = value
@@ -61,5 +66,4 @@ def _stated(entry: Entry, row: Mapping[str, Any], cfg: IngestConfig) -> dict[str
 def _same(stored: Any, stated: Any) -> bool:
     if isinstance(stored, int | float | np.number) and isinstance(stated, int | float | np.number):
         return bool(stored == stated)
-    unknown = stored is None or (not isinstance(stored, str) and pd.isna(stored))
-    return not unknown and as_text(stored) == as_text(stated)
+    return stored is not None and as_text(stored) == as_text(stated)

@@ -12,6 +12,7 @@ from wootz.archive import Archive
 from wootz.classlists import read_classes, same_classes
 from wootz.errors import ArchiveError, WootzError
 from wootz.ingest.config import IngestConfig
+from wootz.ingest.facts import rows_by_file
 from wootz.ingest.plan import Entry
 from wootz.labels import check_values, fit_mask, read_mask
 from wootz.plotting import class_colours
@@ -38,8 +39,8 @@ def add_labels(archive: Archive, entries: Sequence[Entry], cfg: IngestConfig) ->
         If a mask cannot be read, is of another size than its image, or holds values outside the class list,
         or the scheme exists with other classes. Masks before it are stored.
     """
-    images = archive.image_table().drop_duplicates("file", keep="last").set_index("file", drop=False)
-    todo = [entry for entry in entries if entry.has_labels and entry.file in images.index]
+    rows = rows_by_file(archive)
+    todo = [entry for entry in entries if entry.has_labels and entry.file in rows]
     if not todo:
         return Labelled()
     classes = {key: _classes(archive, key, of) for key, of in _by_scheme(todo, cfg).items()}
@@ -49,7 +50,7 @@ def add_labels(archive: Archive, entries: Sequence[Entry], cfg: IngestConfig) ->
         with archive.transaction():
             for entry in todo[start : start + MASKS_PER_COMMIT]:
                 next(progress)
-                row = images.loc[entry.file].to_dict()
+                row = rows[entry.file]
                 scheme = _scheme(entry, cfg)
                 mask = _mask(entry, row, classes[scheme], cfg)
                 if _is_stored(archive, row, mask, scheme=scheme, annotator=cfg.annotator):
