@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wootz.clustering.lloyd import one_thread_if_small
 from wootz.clustering.preprocess import check_features
 from wootz.errors import WootzError
 
@@ -106,7 +107,8 @@ def _neighbours(points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, Non
 
     index = faiss.IndexFlatL2(points.shape[1])
     index.add(points)
-    squared, found = index.search(points, k)
+    with one_thread_if_small(points.size * len(points)):
+        squared, found = index.search(points, k)
     rows = np.arange(len(points))
     for swap in np.flatnonzero(found[:, 0] != rows):  # among duplicates, faiss may name another first
         at = np.flatnonzero(found[swap] == swap)

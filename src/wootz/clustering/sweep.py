@@ -104,6 +104,8 @@ def silhouette(points: np.ndarray, labels: np.ndarray, *, spherical: bool) -> fl
 
 def sweep_figure(sweep: Sweep) -> "Figure":
     """Draw silhouette and stability against the number of clusters, with the chosen number marked."""
+    from matplotlib.ticker import MaxNLocator
+
     from wootz.plotting import class_colours, new_figure, style_axis
 
     figure = new_figure(5.5, 3.2)
@@ -121,6 +123,6 @@ def sweep_figure(sweep: Sweep) -> "Figure":
             label=column,
         )
     axis.axvline(sweep.n_clusters, color="#888888", linestyle="--", linewidth=1)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(fontsize=8, frameon=False)
     return figure
