@@ -9,7 +9,7 @@ import pandas as pd
 from wootz import storage
 from wootz.errors import ArchiveError
 from wootz.manifest import Store, now
-from wootz.tables import ROLES, conform
+from wootz.tables import ROLES, conform, records
 
 IGNORE = 255
 KINDS = ("annotation", "prediction")
@@ -69,7 +69,9 @@ def add_mask(store: Store, image: dict[str, Any], mask: np.ndarray, **about: str
     mask = np.ascontiguousarray(mask, np.uint8)
     with store.transaction() as transaction:
         path = transaction.new_path(f"masks/{about['scheme']}/{about['kind']}", image["image_id"], ".png")
-        record = transaction.record(path, storage.write_bytes(path, imagecodecs.png_encode(mask, level=3)))
+        record = transaction.record(
+            path, storage.write_bytes(path, bytes(imagecodecs.png_encode(mask, level=3)))
+        )
         row = pd.DataFrame([facts | about | record])
         _replace_rows(store, transaction, "masks", row, same=("image_id", "scheme", "kind", "source"))
 
@@ -90,7 +92,7 @@ def load_mask(
             + (f" by {source!r}" if source is not None else "")
             + "; see archive.annotations and archive.predictions for what there is."
         )
-    data = _read(store, frame[fits].iloc[-1].to_dict())
+    data = store.read_file(frame[fits].iloc[-1].to_dict())
     mask = np.asarray(imagecodecs.png_decode(data), np.uint8)
     check_mask(mask, image)
     return mask
@@ -129,7 +131,7 @@ def load_map(store: Store, image: dict[str, Any], name: str) -> np.ndarray:
     if not fits.any():
         there = ", ".join(sorted(frame["name"].unique())) or "none"
         raise ArchiveError(f"no map {name!r} of image {image['image_id']}; the archive has: {there}.")
-    return np.load(io.BytesIO(_read(store, frame[fits].iloc[-1].to_dict())), allow_pickle=False)
+    return np.load(io.BytesIO(store.read_file(frame[fits].iloc[-1].to_dict())), allow_pickle=False)
 
 
 def check_mask(mask: np.ndarray, image: dict[str, Any]) -> None:
@@ -163,14 +165,6 @@ def _replace_rows(
     transaction.replace_table(table, pd.concat([old[~stale], conform(table, row)], ignore_index=True))
 
 
-def _read(store: Store, record: dict[str, Any]) -> bytes:
-    path = store.root / record["file"]
-    try:
-        return storage.read_bytes(path, record)
-    except FileNotFoundError as error:
-        raise ArchiveError(storage.damaged(path, "the file is gone")) from error
-
-
 def _class_problem(frame: pd.DataFrame) -> str:
     if not len(frame):
         return "there are none"
@@ -179,7 +173,7 @@ def _class_problem(frame: pd.DataFrame) -> str:
     if not frame["name"].is_unique or (frame["name"] == "").any():
         return "names must be unique and not empty"
     parents = {"", *frame["name"], *(str(i) for i in frame["id"])}
-    for row in frame.to_dict("records"):
+    for row in records(frame):
         problem = ""
         if row["colour"] and not COLOUR.fullmatch(row["colour"]):
             problem = f"the colour {row['colour']!r} of {row['name']!r} is not of the form #rrggbb"

@@ -13,7 +13,7 @@ from wootz.errors import ArchiveError
 from wootz.fields import NewField
 from wootz.manifest import Store
 from wootz.pixels import PixelReader
-from wootz.tables import conform, set_column
+from wootz.tables import conform, records, set_column
 from wootz.tilegrid import tile_frame, write_grid
 from wootz.tiles import TileSet
 
@@ -117,7 +117,7 @@ class Archive:
         found = table[table["image_id"] == image_id]
         if not len(found):
             raise ArchiveError(f"{self.path} has no image {image_id!r}; archive.images lists them.")
-        return found.iloc[0].to_dict()
+        return records(found)[0]
 
     def add_images(
         self, fields: Iterable[NewField], *, set_aside: Iterable[tuple[str, str]] = ()

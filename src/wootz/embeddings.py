@@ -65,7 +65,7 @@ def stored_ids(store: Store, name: str) -> np.ndarray:
     """List the tile_ids of an embedding in the order of its rows."""
     ids = []
     for shard in _entry(store, name)["shards"]:
-        data = _read(store, shard["ids"])
+        data = store.read_file(shard["ids"])
         ids.append(pd.read_parquet(io.BytesIO(data))["tile_id"].to_numpy(dtype=object))
     return np.concatenate(ids)
 
@@ -107,14 +107,6 @@ def _entry(store: Store, name: str) -> dict[str, Any]:
             f"`wootz embed {store.root} name={name}`."
         )
     return entries[name]
-
-
-def _read(store: Store, record: Mapping[str, Any]) -> bytes:
-    path = store.root / record["file"]
-    try:
-        return storage.read_bytes(path, dict(record))
-    except FileNotFoundError as error:
-        raise ArchiveError(storage.damaged(path, "the file is gone")) from error
 
 
 def _map_features(store: Store, shard: Mapping[str, Any], *, dim: int) -> np.ndarray:

@@ -173,7 +173,7 @@ def open_shard(path: Path, record: Mapping[str, Any]) -> np.ndarray:
 
 def check_field(pixels: np.ndarray, sha256: str, *, name: str, path: Path) -> None:
     """Raise `ArchiveError` unless the pixels are those that were stored."""
-    if hashlib.sha256(memoryview(pixels)).hexdigest() != sha256:
+    if hashlib.sha256(pixels.data).hexdigest() != sha256:
         raise ArchiveError(storage.damaged(path, f"the pixels of {name} differ"))
 
 

@@ -74,9 +74,9 @@ class FieldPool:
 def _copy(sources: np.ndarray, pitches: np.ndarray, *, out: np.ndarray) -> None:
     """Copy windows given by address and row pitch, in bytes.
 
-    Each row of a window lies in another memory page and the time goes into waiting for memory, so that a few
-    threads wait side by side. They take 16 windows at a time from one list, and nobody waits for a helper that
-    a busy machine did not let start.
+    Each row of a window lies in another memory page and the time goes into waiting for memory, so that a
+    few threads wait side by side. They take 16 windows at a time from one list, and nobody waits for a
+    helper that a busy machine did not let start.
     """
     kernel = _kernel()
     height, n_bytes = out.shape[1], out.shape[2] * out.itemsize

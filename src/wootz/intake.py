@@ -12,7 +12,7 @@ from wootz import storage
 from wootz.errors import ArchiveError
 from wootz.fields import SHARD_CAP_BYTES, NewField, PackedField, ShardWriter, first_block
 from wootz.manifest import Store, Transaction, now
-from wootz.tables import PIXEL_SIZES, SPLITS, TABLES, conform
+from wootz.tables import PIXEL_SIZES, SPLITS, TABLES, conform, records
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Intake:
     def __init__(self, transaction: Transaction, images: pd.DataFrame) -> None:
         self._transaction = transaction
         self._writers: dict[str, ShardWriter] = {}
-        self._known = {row["image_id"]: row for row in images.to_dict("records")}
+        self._known: dict[str, dict[str, Any]] = {row["image_id"]: row for row in records(images)}
         self.rows: list[dict[str, Any]] = []
         self.tags: list[dict[str, str]] = []
 

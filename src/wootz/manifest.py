@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -119,6 +120,20 @@ class Store:
         """Keep a table that was just written, so that it need not be read back."""
         self._cache[name] = (files, frame)
 
+    def read_file(self, record: dict[str, Any]) -> bytes:
+        """Read a recorded file and check it.
+
+        Raises
+        ------
+        ArchiveError
+            If it is gone, or not what was written.
+        """
+        path = self.root / record["file"]
+        try:
+            return storage.read_bytes(path, record)
+        except FileNotFoundError as error:
+            raise ArchiveError(storage.damaged(path, "the file is gone")) from error
+
     def verify_once(self, record: dict[str, Any]) -> None:
         """Compare a file with its recorded checksum, the first time that this object meets it.
 
@@ -162,17 +177,17 @@ class Transaction:
         self.manifest = manifest
         self.manifest["serial"] += 1
         self._changed = False
-        self._n_names = 0
         self._written: list[Path] = []
         self._dropped: list[Path] = []
 
     def new_path(self, folder: str, stem: str, suffix: str) -> Path:
-        """Reserve a file name that was never used: the serial of the manifest and a counter are in it."""
-        self._n_names += 1
-        name = f"{stem}-{self.manifest['serial']:06d}"
-        if self._n_names > 1:
-            name += f".{self._n_names}"
-        path = self.store.root / folder / (name + suffix)
+        """Make up a file name that was never used and never will be, so that it can stand for the content.
+
+        The serial orders the names for a person; the random part keeps what was taken back apart from what
+        is written next.
+        """
+        name = f"{stem}-{self.manifest['serial']:06d}-{secrets.token_hex(3)}{suffix}"
+        path = self.store.root / folder / name
         self._written.append(path)
         self._changed = True
         return path

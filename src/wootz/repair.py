@@ -16,6 +16,7 @@ from wootz.errors import ArchiveError
 from wootz.fields import check_field, open_shard, read_field
 from wootz.intake import note_set_aside
 from wootz.manifest import Store, Transaction
+from wootz.tables import records
 
 COLUMNS = ["file", "what", "problem"]
 
@@ -33,7 +34,7 @@ def find_damage(store: Store, *, deep: bool) -> pd.DataFrame:
                     found.append((record["file"], f"embedding {name}", problem))
     bad_tables = {what.removeprefix("table ") for _, what, _ in found}
     for name in {"masks", "maps"} - bad_tables:
-        for row in store.table(name).to_dict("records"):
+        for row in records(store.table(name)):
             if problem := _problem(store.root, row):
                 found.append((row["file"], name, problem))
     if "images" not in bad_tables:
@@ -65,12 +66,12 @@ def repair(store: Store, *, deep: bool) -> pd.DataFrame:
 
 
 def _lost_fields(store: Store, *, deep: bool) -> list[tuple[str, str, str]]:
-    records = {record["file"]: record for record in store.manifest["shards"]}
+    shards = {record["file"]: record for record in store.manifest["shards"]}
     lost = []
     for file, rows in store.table("images").groupby("shard", sort=False):
         path = store.root / str(file)
-        shard = open_shard(path, records[str(file)])
-        for row in rows.to_dict("records"):
+        shard = open_shard(path, shards[str(file)])
+        for row in records(rows):
             if row["offset"] + row["height_px"] * row["width_px"] > len(shard):
                 lost.append((row["file"], f"image {row['image_id']}", f"its pixels in {file} are cut off"))
             elif deep:
@@ -116,7 +117,7 @@ def _drop_images(transaction: Transaction, lost: pd.DataFrame) -> None:
     images = transaction.store.table("images")
     ids = set(lost["what"].str.removeprefix("image "))
     transaction.replace_table("images", images[~images["image_id"].isin(ids)])
-    pairs = [(row["file"], f"damaged in the archive: {row['problem']}") for row in lost.to_dict("records")]
+    pairs = [(row["file"], f"damaged in the archive: {row['problem']}") for row in records(lost)]
     note_set_aside(transaction, pairs, forget=set())
 
 

@@ -5,7 +5,7 @@ here pass through untouched: a group's own metadata, ``cluster_*``, ``pred_*``, 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -158,6 +158,11 @@ def set_column(frame: pd.DataFrame, name: str, *, key: str, ids: Any, values: An
     column.iloc[rows] = given.to_numpy(dtype=object)
     column = column.where(column.notna(), "" if text else None)
     return frame.assign(**{name: (column.astype(str) if text else column.infer_objects().convert_dtypes())})
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """List the rows as dictionaries."""
+    return cast("list[dict[str, Any]]", frame.to_dict("records"))
 
 
 def is_text(column: pd.Series) -> bool:

@@ -9,7 +9,7 @@ from wootz import intensity
 from wootz.errors import ArchiveError
 from wootz.progress import say
 from wootz.shrinking import block_means
-from wootz.tables import TABLES
+from wootz.tables import TABLES, records
 
 if TYPE_CHECKING:
     from wootz.archive import Archive
@@ -112,15 +112,16 @@ def grid_frame(images: pd.DataFrame, *, size_px: int, stride_px: int) -> pd.Data
     if size_px < 8 or stride_px < 1:
         raise ArchiveError(f"tiles of {size_px} px every {stride_px} px: use at least 8 px and 1 px.")
     parts: dict[str, list[Any]] = {name: [] for name in ("tile_id", "image_id", "row", "col")}
-    for image in images[["image_id", "height_px", "width_px"]].itertuples(index=False):
-        rows, cols = grid((image.height_px, image.width_px), size_px=size_px, stride_px=stride_px)
+    sizes = zip(images["image_id"], images["height_px"], images["width_px"], strict=True)
+    for image_id, height, width in sizes:
+        rows, cols = grid((int(height), int(width)), size_px=size_px, stride_px=stride_px)
         pairs = list(zip(rows.tolist(), cols.tolist(), strict=True))
-        parts["tile_id"] += [tile_id(image.image_id, r, col=c, size_px=size_px) for r, c in pairs]
-        parts["image_id"] += [image.image_id] * len(pairs)
+        parts["tile_id"] += [tile_id(str(image_id), r, col=c, size_px=size_px) for r, c in pairs]
+        parts["image_id"] += [str(image_id)] * len(pairs)
         parts["row"] += rows.tolist()
         parts["col"] += cols.tolist()
     if len(images) and not parts["row"]:
-        largest = images.loc[(images["height_px"] * images["width_px"]).idxmax()]
+        largest = images.iloc[int((images["height_px"] * images["width_px"]).argmax())]
         raise ArchiveError(
             f"no image is as large as a tile of {size_px} px (the largest, {largest['file']}, is "
             f"{largest['height_px']} x {largest['width_px']} px); choose smaller tiles."
@@ -167,17 +168,19 @@ def contrast(strip: np.ndarray, cols: np.ndarray, *, size_px: int, range_: tuple
 
 def _contrasts(archive: "Archive", tiles: pd.DataFrame, known: dict[str, float]) -> np.ndarray:
     """Take the contrast of known tiles from the table and compute the others, strip by strip."""
-    values = tiles["tile_id"].map(known).to_numpy(np.float64, copy=True)
-    todo = tiles[np.isnan(values)]
-    images = archive.image_table().set_index("image_id", drop=False)
-    for image_id, of_image in todo.groupby("image_id", sort=False):
-        image = images.loc[image_id]
-        field = archive.pixels.field(image)
+    values = np.array([known.get(name, np.nan) for name in tiles["tile_id"]], np.float64)
+    todo = np.flatnonzero(np.isnan(values))
+    if not len(todo):
+        return values
+    ids = tiles["image_id"].to_numpy(object)[todo]
+    rows, cols, sizes = (tiles[name].to_numpy(np.int64)[todo] for name in ("row", "col", "height"))
+    images = {image["image_id"]: image for image in records(archive.image_table())}
+    edges = np.flatnonzero((ids[1:] != ids[:-1]) | (rows[1:] != rows[:-1])) + 1
+    for start, stop in zip([0, *edges], [*edges, len(todo)], strict=True):
+        image, size_px = images[ids[start]], int(sizes[start])
+        strip = archive.pixels.field(image)[rows[start] : rows[start] + size_px]
         range_ = (image["intensity_low"], image["intensity_high"])
-        for row, of_row in of_image.groupby("row", sort=False):
-            size_px = int(of_row["height"].iloc[0])
-            strip = field[int(row) : int(row) + size_px]
-            values[of_row.index] = contrast(strip, of_row["col"].to_numpy(), size_px=size_px, range_=range_)
+        values[todo[start:stop]] = contrast(strip, cols[start:stop], size_px=size_px, range_=range_)
     return values
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from wootz import intensity
 from wootz.errors import ArchiveError
 from wootz.gather import FieldPool
-from wootz.tables import PIXEL_SIZES, TABLES
+from wootz.tables import PIXEL_SIZES, TABLES, records
 
 if TYPE_CHECKING:
     from wootz.archive import Archive
@@ -43,10 +43,10 @@ class TileSet:
         self.archive = archive
         self._tiles = tiles.reset_index(drop=True)
         self._images = _check(self._tiles, archive.image_table())
-        self._image_index = pd.Index(self._images["image_id"]).get_indexer(self._tiles["image_id"])
+        self._image_index = pd.Index(self._images["image_id"]).get_indexer(pd.Index(self._tiles["image_id"]))
         self._windows = np.ascontiguousarray(self._tiles[list(WINDOW)].to_numpy(np.int64))
         self._one_size = len(tiles) > 0 and bool((self._windows[:, 2:] == self._windows[0, 2:]).all())
-        rows = self._images.to_dict("records")
+        rows = records(self._images)
         sizes = self._images[["height_px", "width_px"]].to_numpy(np.int64)
         self._pool = FieldPool(sizes, lambda number: archive.pixels.field(rows[number]))
         dtypes = {archive.pixels.dtype(shard) for shard in self._images["shard"].unique()}
@@ -56,8 +56,8 @@ class TileSet:
         return len(self._tiles)
 
     def __repr__(self) -> str:
-        sizes = self._tiles.groupby(["height", "width"]).size()
-        text = ", ".join(f"{n} of {h} x {w} px" for (h, w), n in sizes.items())
+        sizes, counts = np.unique(self._windows[:, 2:], axis=0, return_counts=True)
+        text = ", ".join(f"{n} of {h} x {w} px" for (h, w), n in zip(sizes, counts, strict=True))
         return f"TileSet({text or 'no tiles'}, {len(self._images)} images of {self.archive.path})"
 
     @cached_property
@@ -195,7 +195,7 @@ def _check(tiles: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
         twice = tiles.loc[tiles["tile_id"].duplicated(), "tile_id"].iloc[0]
         raise ArchiveError(f"tile {twice} stands there twice; each tile may occur once.")
     used = images[images["image_id"].isin(tiles["image_id"].unique())].reset_index(drop=True)
-    index = pd.Index(used["image_id"]).get_indexer(tiles["image_id"])
+    index = pd.Index(used["image_id"]).get_indexer(pd.Index(tiles["image_id"]))
     if (index < 0).any():
         stranger = tiles["image_id"].iloc[int(np.argmax(index < 0))]
         raise ArchiveError(f"image {stranger} of a tile is not in the archive (or was set aside).")
