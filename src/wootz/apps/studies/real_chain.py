@@ -18,8 +18,7 @@ from wootz.apps.studies.micrographs import SETS, TILE_PX, MicrographSet, find_se
 from wootz.archive import Archive
 from wootz.errors import WootzError
 
-ENCODER = "resnet18"
-VIEW_PX = 64
+ENCODER = "small"
 SMOOTHING_PX = 256.0
 """Cut-off wavelength of the layer's mid-line on EBC, the same for predicted and true masks."""
 EMBEDDINGS = ("pretrained", "random")
@@ -46,7 +45,7 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
         raise WootzError("this study runs on public micrographs; name their folder with data=FOLDER.")
     epochs = int(fixed["epochs"])
     steps = Steps(
-        folder / "steps", {"epochs": epochs, "encoder": ENCODER, "tile_px": TILE_PX, "view_px": VIEW_PX}
+        folder / "steps", {"epochs": epochs, "encoder": ENCODER, "tile_px": TILE_PX}
     )
     figures = {"ingest": steps.do("ingest", "Ingesting six sets", lambda: _ingest(Path(data), folder))}
     archive = wootz.open(folder / "archive")
@@ -113,7 +112,6 @@ def _pretrain(archive: Archive, *, epochs: int) -> dict[str, Any]:
     from wootz.ssl import PretrainConfig
 
     options = PretrainConfig(encoder=ENCODER, epochs=epochs, precision="bf16")
-    options.augment.out_px = VIEW_PX
     result = chain.pretrain(archive, options)
     return {
         "encoder": str(Path(result.checkpoint).relative_to(archive.path.parent)),
