@@ -36,18 +36,24 @@ def measurements(archive: Any) -> Part:
     rows = _latest(table)
     rows = rows.assign(file=rows["image_id"].map(files).fillna(""))
     blocks = _pooled_blocks(rows)
-    for run in dict.fromkeys(rows["run"]):
+    runs = list(dict.fromkeys(rows.sort_values("source", ascending=False, kind="stable")["run"]))
+    for run in runs:
         folder = archive.path / "runs" / run
         mine = rows[rows["run"] == run]
         about = f"{MASKS[mine['source'].iloc[0]]} masks; {mine['method'].iloc[0]}"
-        title = ", ".join(dict.fromkeys(headline(mine)["quantity"]))
+        title = ", ".join(_plain(q) for q in dict.fromkeys(headline(mine)["quantity"]))
         if (folder / "summary.png").is_file():
             blocks.append(Section(title, figure=folder / "summary.png", note=about))
         overlays = sorted((folder / "overlays").glob("*.png"))
         if overlays:
             note = f"{min(len(overlays), N_OVERLAYS)} of {len(overlays)}; all are in {folder / 'overlays'}"
             blocks.append(
-                Section("On the micrographs", figure=spread(overlays, N_OVERLAYS), note=note, folded=True)
+                Section(
+                    "On the micrographs",
+                    figure=spread(overlays, N_OVERLAYS),
+                    note=note,
+                    folded=run != runs[0],
+                )
             )
     fields_table = _worded_rows(rows[rows["level"] == "field"], where="file")
     blocks.append(Section("Every field", table=fields_table, folded=True))
@@ -89,11 +95,11 @@ def _latest(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["run"] == last]
 
 
-def _interval(row: dict[str, Any]) -> Interval:
+def _interval(row: dict[Any, Any]) -> Interval:
     return Interval(row["value"], row["ci_low"], row["ci_high"], row["n"], row["interval"], row["note"])
 
 
-def _card(row: dict[str, Any]) -> dict[str, str]:
+def _card(row: dict[Any, Any]) -> dict[str, str]:
     text = format_interval(_interval(row), row["unit"])
     group = row["condition"] or row["specimen"] if row["level"] != "all" else ""
     masks = f"{MASKS.get(row['source'], row['source'])} masks"

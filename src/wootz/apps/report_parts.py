@@ -100,14 +100,13 @@ def clusters(archive: Any) -> Part:
     keys = ("n_clusters", "n_tiles", "n_skipped", "silhouette", "stability")
     facts_table = pd.DataFrame([{k: found[k] for k in keys if k in found} | found.get("agreement", {})])
     note = "A cluster is a candidate: an expert names, merges or rejects it."
+    shown = f"{min(len(montages), N_MONTAGES)} of {len(montages)}: typical tiles, then outliers."
     blocks = [
         Section("", table=facts_table, note=note),
-        Section("Map of the embedding", figure=maps, note="Neighbours are alike; distances across the map mean "
-                "little."),
+        Section("Map of the embedding", figure=maps, note="Neighbours are alike; far distances mean little."),
         Section("Overview", figure=rest),
-        Section("One montage per cluster", figure=montages[:N_MONTAGES], folded=True,
-                note=f"{min(len(montages), N_MONTAGES)} of {len(montages)}: typical tiles, then outliers."),
-    ]  # fmt: skip
+        Section("One montage per cluster", figure=montages[:N_MONTAGES], note=shown, folded=True),
+    ]
     return Part("clusters", "Candidate classes", [b for b in blocks if b.table is not None or b.figure])
 
 

@@ -117,7 +117,7 @@ def _unit_notes(table: pd.DataFrame) -> list[str]:
         n = fields.loc[in_px, "image_id"].nunique()
         notes.append(f"{n} field(s) have no pixel size: their lengths are in px and are pooled apart")
     failed = fields[fields["value"].isna()].drop_duplicates("image_id")
-    notes += [f"{Path(row.file).name}: {row.note}" for row in failed.head(5).itertuples()]
+    notes += [f"{Path(row['file']).name}: {row['note']}" for row in failed.head(5).to_dict("records")]
     if len(failed) > 5:
         notes.append(f"{len(failed) - 5} more fields without a value; see column note")
     return notes

@@ -89,10 +89,11 @@ def whole_columns(mask: NDArray[np.bool_], ignore: NDArray[np.bool_] | None) -> 
     Columns whose layer meets ignored pixels never count; those whose layer meets the border above or below
     count only where the layer does so along most of its length.
     """
-    columns = mask.any(0)
+    columns = np.asarray(mask.any(0), bool)
     if ignore is not None:
-        columns &= ~(ignore & np.asarray(ndimage.binary_dilation(mask, structure=np.ones((3, 3))))).any(0)
-    inner = columns & ~mask[0] & ~mask[-1]
+        beside = np.asarray(ndimage.binary_dilation(mask, structure=np.ones((3, 3))), bool)
+        columns &= ~np.asarray((ignore & beside).any(0), bool)
+    inner = columns & ~(mask[0] | mask[-1])
     return inner if 2 * inner.sum() > columns.sum() else columns
 
 

@@ -30,6 +30,8 @@ def summary_figure(table: pd.DataFrame) -> "Figure":
         and (rows["level"] != "field").any()
     ):
         rows = rows[rows["level"] != "field"]
+    else:
+        rows = rows[(rows["level"] != "specimen") | (rows["n"] > 1)]  # one field says it already
     panels = [part for _, part in rows.groupby(["quantity", "unit"], sort=False)][:MAX_PANELS]
     heights = [0.8 + 0.19 * len(part) for part in panels]
     figure = plotting.new_figure(7.0, sum(heights) + 0.3)
@@ -65,16 +67,19 @@ def _limit(axis: "Axes", rows: pd.DataFrame, *, factor: float) -> None:
     """Keep the axis on the values: two fields give a t interval that would squeeze all others to points."""
     top = float(rows["value"].max()) * factor
     if not math.isfinite(top) or top <= 0:
+        axis.set_xlim(0, 1)
         return
-    highest = rows["ci_high"].replace(math.inf, math.nan).max() * factor
-    axis.set_xlim(0, max(1.05 * top, min(highest if math.isfinite(highest) else top, 1.6 * top)))
+    highest = float(rows["ci_high"].replace(math.inf, math.nan).max()) * factor
+    reach = min(highest, 1.6 * top) if math.isfinite(highest) else top
+    axis.set_xlim(0, 1.04 * max(top, reach))
 
 
 def _label(row: dict) -> str:
     match row["level"]:
         case "field":
             file = Path(str(row.get("file", ""))).name
-            return f"…{file[-34:]}" if len(file) > 35 else file
+            file = f"…{file[-34:]}" if len(file) > 35 else file
+            return f"{row['specimen']} {file}" if row["specimen"] not in file else file
         case "specimen":
             return f"specimen {row['specimen']}, n = {row['n']}"
         case "condition":
