@@ -11,7 +11,7 @@ from wootz.finetune.config import SegmentConfig
 from wootz.finetune.scores import confusion_counts, scores_from_counts
 from wootz.finetune.segment import train_segmenter
 from wootz.finetune.segmenter import Segmenter, load_segmenter
-from wootz.finetune.unet import build_unet
+from wootz.finetune.unet import build_unet, decoder_channels
 
 NAMES = ["resin", "layer"]
 
@@ -255,3 +255,13 @@ def test_unknown_choices_are_refused():
         SegmentConfig(class_weights="inverse")
     with pytest.raises(WootzError, match="crop_px"):
         SegmentConfig(crop_px=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"), [("resnet18", (256, 128, 64, 32, 16)), ("small", (128, 64, 32, 16, 16))]
+)
+def test_unet_takes_any_encoder_and_any_size(name, channels):
+    network = build_unet(build_encoder(name, generator_seed=0), n_classes=3, seed=0)
+    assert decoder_channels(network.encoder.channels[0]) == channels
+    with torch.inference_mode():
+        assert network.eval()(torch.rand(2, 1, 45, 70)).shape == (2, 3, 45, 70)

@@ -60,7 +60,7 @@ class AnomalyConfig:
 
     name: str = option("anomaly", "kind of head")
     downscale: int = option(1, "shrink fields by this whole factor first")
-    layers: list[int] = option([2, 3], "maps of the encoder: 1, 2, 3, 4 for strides 4, 8, 16, 32")  # noqa: RUF009
+    layers: list[int] = option([2, 3], "maps of the encoder: 1, 2, 3, 4 for strides 4, 8, 16, 32")
     coreset: int = option(2000, "patches kept in memory")
     max_patches: int = option(100_000, "patches drawn from the normal fields before the coreset")
     neighbours: int = option(3, "nearest patches whose mean distance is the score")
@@ -86,7 +86,7 @@ class FinetuneConfig:
         "random:resnet18", "encoder.pt, the id of a pretrain run, or random:small, :resnet18, :resnet50"
     )
     scheme: str = option("", "scheme of the masks; empty: the only one of the archive")
-    images: list[str] = option([], "image ids to train on; empty: split train, or all without splits")  # noqa: RUF009
+    images: list[str] = option([], "image ids to train on; empty: split train, or all without splits")
     n_labels: int | None = option(None, "use only this many training fields, drawn with the seed")
     seed: int = option(0, "seed of weights, crops and augmentation")
     precision: str = option("auto", "auto, bf16 (fast on new hardware) or float32 (exact)")
@@ -105,7 +105,7 @@ class PredictConfig:
     """Apply a head to fields of an archive."""
 
     head: str = option("", "head.pt or the id of a finetune run; empty: the latest finetune run")
-    images: list[str] = option([], "image ids; empty: all fields")  # noqa: RUF009
+    images: list[str] = option([], "image ids; empty: all fields")
     flips: bool = option(True, "average over the flips that the head was trained with")
     overlap: float = option(0.5, "overlap of neighbouring windows", unit="in [0, 0.9]")
     overlays: int = option(24, "draw this many overlay PNGs into the run's folder")
