@@ -14,6 +14,7 @@ from wootz.errors import WootzError
 from wootz.ingest import IngestConfig, ingest
 
 TILE_PX = 128
+CROPS = {"crop_px": 224, "batch": 6, "steps": 300, "validate_every": 60}
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class MicrographSet:
     labels : dict
         The options of `IngestConfig` that read its labels and names.
     downscale : int
-        Fields are shrunk by this factor before segmentation, for the quick pick and for wootz alike.
+        Fields are shrunk by this factor for the quick pick.
+    segment : dict
+        Options of `SegmentConfig` for wootz's own network on this set.
     layer, inside : str or None
         Class whose thickness is measured, and the class that counts as part of it.
     """
@@ -35,6 +38,7 @@ class MicrographSet:
     name: str
     labels: dict[str, Any] = field(default_factory=dict)
     downscale: int = 1
+    segment: dict[str, Any] = field(default_factory=dict)
     layer: str | None = None
     inside: str | None = None
 
@@ -48,6 +52,14 @@ SETS = (
             "pattern": "{specimen}_{field}",
         },
         downscale=2,
+        segment={
+            "downscale": 8,  # the layer is told by its place between coating and substrate: see all of it
+            "crop_px": 128,
+            "steps": 600,
+            "lr": 2e-3,
+            "flip_rows": False,
+            "validate_every": 100,
+        },
         layer="oxide",
         inside="crack",
     ),
@@ -58,8 +70,9 @@ SETS = (
             "classes": "0:matrix,1:large precipitate,2:small precipitate",
             "pattern": "{specimen}_{orientation}_{field}",
         },
+        segment=CROPS,
     ),
-    MicrographSet("b2", {"masks": "../masks/{stem}.png", "classes": "0:matrix,1:precipitate"}),
+    MicrographSet("b2", {"masks": "../masks/{stem}.png", "classes": "0:matrix,1:precipitate"}, segment=CROPS),
     MicrographSet(
         "metaldam",
         {

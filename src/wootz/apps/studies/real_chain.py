@@ -21,6 +21,8 @@ from wootz.errors import WootzError
 ENCODER = "small"
 SMOOTHING_PX = 256.0
 """Cut-off wavelength of the layer's mid-line on EBC, the same for predicted and true masks."""
+GREYS = {"class_weights": "none", "intensity": 0.7}
+"""What leave-one-specimen-out runs on EBC's train and val images chose, the same for all sets."""
 EMBEDDINGS = ("pretrained", "random")
 
 
@@ -44,9 +46,7 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     if not data:
         raise WootzError("this study runs on public micrographs; name their folder with data=FOLDER.")
     epochs = int(fixed["epochs"])
-    steps = Steps(
-        folder / "steps", {"epochs": epochs, "encoder": ENCODER, "tile_px": TILE_PX}
-    )
+    steps = Steps(folder / "steps", {"epochs": epochs, "encoder": ENCODER, "tile_px": TILE_PX})
     figures = {"ingest": steps.do("ingest", "Ingesting six sets", lambda: _ingest(Path(data), folder))}
     archive = wootz.open(folder / "archive")
     figures["pretrain"] = steps.do(
@@ -175,7 +175,7 @@ def _quick_pick(archive: Archive, item: MicrographSet, *, seed: int) -> dict[str
 def _wootz(archive: Archive, item: MicrographSet, *, encoder: str, seed: int) -> dict[str, np.ndarray]:
     from wootz.finetune import FinetuneConfig, PredictConfig, SegmentConfig
 
-    task = SegmentConfig(downscale=item.downscale)
+    task = SegmentConfig(**GREYS | item.segment)
     train = image_ids(archive, item, ("train",))
     options = FinetuneConfig(task=task, encoder=encoder, scheme=item.name, images=train, seed=seed)
     head = chain.finetune(archive, options)
