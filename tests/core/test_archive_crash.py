@@ -341,6 +341,7 @@ def test_torn_last_line_of_the_log(tmp_path):
     with path.open("ab") as file:
         file.write(b'{"op": "' + b"y" * 9000)
     archive.log({"op": "undo"})
+    assert path.read_bytes().endswith(b'"undo"}\n')
     assert [r["op"] for r in archive.log_records()] == ["name", "split", "undo"]
     path.write_bytes(path.read_bytes().replace(b'"split"', b'"spl\nt"'))
     with pytest.raises(ArchiveError, match="line 2 of"):
