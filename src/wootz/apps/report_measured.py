@@ -22,7 +22,7 @@ def value_cards(archive: Any) -> list[dict[str, str]]:
     if table.empty:
         return []
     rows = _latest(headline(table))
-    top = rows[rows["rank"] == rows["rank"].min()]
+    top = rows[rows["rank"] == rows.groupby("quantity")["rank"].transform("min")]
     top = top.sort_values(["quantity", "source"], ascending=[True, False], kind="stable")
     return [_card(row) for row in top.head(N_CARDS).to_dict("records")]
 
@@ -69,7 +69,7 @@ def _pooled_blocks(rows: pd.DataFrame) -> list[Section]:
     if pooled.empty:
         return []
     main = headline(rows)
-    top = main[main["rank"] == main["rank"].min()]
+    top = main[main["rank"] == main.groupby("quantity")["rank"].transform("min")]
     return [
         Section("", table=_worded_rows(top, where="group")),
         Section(
