@@ -28,22 +28,6 @@ def shrink(pixels: np.ndarray, width_px: int) -> np.ndarray:
     return _compiled()(np.ascontiguousarray(pixels), rows, cols)
 
 
-def block_means(pixels: np.ndarray, block_px: int) -> np.ndarray:
-    """Average over square blocks; what is left over at the lower and right border is left out.
-
-    Parameters
-    ----------
-    pixels : (H, W) uint8 or uint16
-    block_px : int, >= 1
-
-    Returns
-    -------
-    (H // block_px, W // block_px) float32
-    """
-    rows, cols = (np.arange(n // block_px + 1, dtype=np.int64) * block_px for n in pixels.shape)
-    return _compiled()(np.ascontiguousarray(pixels), rows, cols)
-
-
 @cache
 def _compiled() -> Callable[..., np.ndarray]:
     import numba  # takes half a second: only those who shrink pay for it

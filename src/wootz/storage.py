@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 TEMPORARY = ".tmp"
 BINARY = getattr(os, "O_BINARY", 0)  # Windows alone would translate line ends
 NPY_HEADER_BYTES = 128
+FLUSH_BYTES = 32 << 20
 
 
 @contextlib.contextmanager
@@ -56,6 +58,9 @@ class DurableFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
+        self._flushed = 0
+        self._flusher: ThreadPoolExecutor | None = None
+        self._flush: Future[None] | None = None
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +70,12 @@ class DurableFile:
         """Append all of `data` (anything with the buffer protocol, C-contiguous)."""
         with disk_errors(self.path):
             self.size += write_all(self._fd, data)
+            if self.size - self._flushed >= FLUSH_BYTES:
+                self._start_flush()
 
     def rewind(self, size: int) -> None:
         """Forget everything after the first `size` bytes."""
+        self._flushed = min(self._flushed, size)
         os.ftruncate(self._fd, size)
         os.lseek(self._fd, size, os.SEEK_SET)
         self.size = size
@@ -82,6 +90,7 @@ class DurableFile:
     def commit(self) -> None:
         """Put the bytes on the disk, then give the file its name."""
         with disk_errors(self.path):
+            self._finish_flush()
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = -1
@@ -91,10 +100,29 @@ class DurableFile:
     def discard(self) -> None:
         """Remove the unfinished file; harmless after `commit`."""
         if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                self._finish_flush()
             os.close(self._fd)
             self._fd = -1
             with contextlib.suppress(OSError):
                 self._temporary.unlink()
+
+    def _start_flush(self) -> None:
+        """Send what is written so far to the disk in the background, so that `commit` waits for little."""
+        if self._flush is not None:
+            self._flush.result()
+        self._flusher = self._flusher or ThreadPoolExecutor(1, thread_name_prefix="wootz-flush")
+        self._flush = self._flusher.submit(getattr(os, "fdatasync", os.fsync), self._fd)
+        self._flushed = self.size
+
+    def _finish_flush(self) -> None:
+        """Wait for the bytes on their way to the disk; an error of the disk comes out here."""
+        flush, self._flush = self._flush, None
+        if self._flusher is not None:
+            self._flusher.shutdown()
+            self._flusher = None
+        if flush is not None:
+            flush.result()
 
 
 def write_all(descriptor: int, data: Any) -> int:

@@ -1,21 +1,21 @@
 """Grids of tiles: where windows lie, how they are named, and which of them show nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from wootz import intensity
+from wootz.contrast import contrast
 from wootz.errors import ArchiveError
 from wootz.progress import say
-from wootz.shrinking import block_means
 from wootz.tables import TABLES, records
 
 if TYPE_CHECKING:
     from wootz.archive import Archive
 
 UNINFORMATIVE_CONTRAST = 0.02
-BLOCK_PX = 4
+N_THREADS = 4
 
 
 def write_grid(archive: "Archive", *, size_px: int, stride_px: int) -> pd.DataFrame:
@@ -129,43 +129,6 @@ def grid_frame(images: pd.DataFrame, *, size_px: int, stride_px: int) -> pd.Data
     return pd.DataFrame(parts).assign(height=size_px, width=size_px)
 
 
-def contrast(strip: np.ndarray, cols: np.ndarray, *, size_px: int, range_: tuple[float, float]) -> np.ndarray:
-    """Measure how much there is to see in windows that lie side by side in a strip of rows.
-
-    The standard deviation of 4 x 4 px block means on the common intensity scale. Averaging over blocks takes
-    away most of the shot noise, of which an empty resin or vacuum region consists (a noise of 0.08 leaves
-    0.02), while a pore or crack over 1 % of the window at half the range keeps 0.05.
-
-    Parameters
-    ----------
-    strip : (size_px, W) uint8 or uint16
-    cols : (n,) int
-        First column of each window.
-    size_px : int
-        Side of the windows, px.
-    range_ : (low, high)
-        Robust range of the whole field.
-
-    Returns
-    -------
-    (n,) float64, >= 0
-        Below 0.02 a tile counts as uninformative: it is flagged, never dropped. Misleads where the field
-        itself has no contrast (its noise is then stretched over the whole scale), and on fine lamellae below
-        8 px, which the blocks average away in part.
-    """
-    low, high = range_
-    means = np.clip((block_means(strip, BLOCK_PX).astype(np.float64) - low) / (high - low), *intensity.CLIP)
-    n_down, n_across = means.shape
-    sums = np.concatenate([[0.0], np.cumsum(means.sum(axis=0))])
-    squares = np.concatenate([[0.0], np.cumsum((means**2).sum(axis=0))])
-    first = -(-np.asarray(cols) // BLOCK_PX)
-    last = np.minimum((np.asarray(cols) + size_px) // BLOCK_PX, n_across)
-    n_blocks = (last - first) * n_down
-    mean = (sums[last] - sums[first]) / n_blocks
-    variance = (squares[last] - squares[first]) / n_blocks - mean**2
-    return np.sqrt(np.maximum(variance, 0.0))
-
-
 def _contrasts(archive: "Archive", tiles: pd.DataFrame, known: dict[str, float]) -> np.ndarray:
     """Take the contrast of known tiles from the table and compute the others, strip by strip."""
     values = np.array([known.get(name, np.nan) for name in tiles["tile_id"]], np.float64)
@@ -176,11 +139,15 @@ def _contrasts(archive: "Archive", tiles: pd.DataFrame, known: dict[str, float])
     rows, cols, sizes = (tiles[name].to_numpy(np.int64)[todo] for name in ("row", "col", "height"))
     images = {image["image_id"]: image for image in records(archive.image_table())}
     edges = np.flatnonzero((ids[1:] != ids[:-1]) | (rows[1:] != rows[:-1])) + 1
-    for start, stop in zip([0, *edges], [*edges, len(todo)], strict=True):
+
+    def measure(start: int, stop: int) -> None:
         image, size_px = images[ids[start]], int(sizes[start])
         strip = archive.pixels.field(image)[rows[start] : rows[start] + size_px]
         range_ = (image["intensity_low"], image["intensity_high"])
         values[todo[start:stop]] = contrast(strip, cols[start:stop], size_px=size_px, range_=range_)
+
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        list(pool.map(measure, [0, *edges], [*edges, len(todo)]))
     return values
 
 

@@ -13,7 +13,7 @@ from wootz.duplicates import (
     hash_distance,
     perceptual_hash,
 )
-from wootz.shrinking import block_means, shrink
+from wootz.shrinking import shrink
 
 
 @pytest.fixture
@@ -135,12 +135,6 @@ def test_shrink_equals_loops(rng, size, width, dtype):
             block = pixels[i * size[0] // n_rows : (i + 1) * size[0] // n_rows]
             block = block[:, j * size[1] // n_cols : (j + 1) * size[1] // n_cols]
             assert small[i, j] == pytest.approx(block.mean(dtype=np.float64), rel=1e-6)
-
-
-def test_block_means_equal_reshaped_means(rng):
-    pixels = rng.integers(0, 65535, (30, 45), dtype=np.uint16)
-    expected = pixels[:28, :44].reshape(7, 4, 11, 4).mean(axis=(1, 3))
-    np.testing.assert_allclose(block_means(pixels, 4), expected, rtol=1e-6)
 
 
 @pytest.mark.realdata
