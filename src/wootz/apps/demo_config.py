@@ -15,7 +15,7 @@ class DemoConfig:
     n_labelled: int = option(4, "labelled fields that fine-tuning learns from", unit="1 to 8")
     size_px: int = option(384, "height and width of a field", unit="px")
     pretrain_epochs: int = option(12, "epochs of contrastive pretraining")
-    finetune_steps: int = option(240, "training steps of the segmentation head")
+    finetune_steps: int = option(400, "training steps of the segmentation head")
     small: bool = option(False, "a few steps of everything in about a minute: a smoke test, not a result")
 
     def __post_init__(self) -> None:
