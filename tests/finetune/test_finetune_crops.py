@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from wootz.finetune.crops import CropOptions, random_crops, shrink_field, shrink_mask
+from wootz.finetune.crops import CropOptions, _crop_positions, random_crops, shrink_field, shrink_mask
 from wootz.finetune.greys import _random_blur, _random_curve, random_greys
 
 
@@ -119,3 +119,19 @@ def test_greys_are_deterministic_and_bounded():
     strong = greys(x, strength=2.0)
     assert float(strong.min()) >= -1.0
     assert float(strong.max()) <= 2.0
+
+
+def test_turned_crops_are_rigid_and_zoom_within_bounds():
+    options = CropOptions(32, rotation_deg=40.0, zoom=1.5, flip_rows=True, elastic=0.0)
+    generator = torch.Generator().manual_seed(0)
+    zooms, angles = [], []
+    for _ in range(200):
+        positions = _crop_positions(options, generator, torch.device("cpu"))
+        down, right = positions[1, 0] - positions[0, 0], positions[0, 1] - positions[0, 0]
+        assert float(down @ right) == pytest.approx(0.0, abs=1e-4)
+        assert float(down.norm()) == pytest.approx(float(right.norm()), rel=1e-4)
+        zooms.append(float(down.norm()))
+        angles.append(float(torch.rad2deg(torch.atan2(down[1], down[0].abs())).abs()))
+    assert 1 / 1.5 < min(zooms) < 0.75
+    assert 1.3 < max(zooms) < 1.5
+    assert 35 < max(angles) <= 40.1
