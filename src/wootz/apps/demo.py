@@ -13,7 +13,6 @@ import wootz
 from wootz import storage
 from wootz.apps import chain
 from wootz.apps.demo_config import DemoConfig
-from wootz.apps.grey_baseline import best_mean_iou, kmeans_groups, otsu_groups
 from wootz.apps.steps import Steps
 from wootz.progress import say
 
@@ -91,7 +90,7 @@ def demo(folder: Path, cfg: DemoConfig) -> DemoReport:
     segmented = steps.do(
         "segment", f"Fine-tuning on {cfg.n_labelled} labelled fields", lambda: _segment(archive, encoder, cfg)
     )
-    grey = steps.do("grey", "Trying grey levels alone", lambda: _grey_baseline(archive, cfg))
+    grey = steps.do("grey", "Trying grey levels alone", lambda: _grey_baseline(archive))
     anomaly = steps.do("anomaly", "Looking for an unseen defect", lambda: _anomaly(archive, encoder, cfg))
     measured = steps.do("measure", "Measuring against exact truth", lambda: _measure(archive, folder))
     results = {
@@ -227,30 +226,23 @@ def _segment(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
     test = _ids(archive, of="fields", split="test")
     predicted = chain.predict(archive, PredictConfig(head=str(head.checkpoint), images=test))
     scores = predicted.scores["test"]
+    present = np.isfinite(scores.recall)  # classes that the held-out masks hold
     return {
         "run": Path(head.checkpoint).parent.name,
-        "mean_iou": scores.mean_iou,
+        "mean_iou": float(scores.iou[present].mean()),
         "pixel_accuracy": scores.pixel_accuracy,
-        "iou": {n: float(v) for n, v in zip(scores.class_names, scores.iou, strict=True) if np.isfinite(v)},
+        "iou": {scores.class_names[i]: float(scores.iou[i]) for i in np.flatnonzero(present)},
         "n_train": cfg.n_labelled,
         "n_test": len(test),
     }
 
 
-def _grey_baseline(archive: Any, cfg: DemoConfig) -> dict[str, Any]:
+def _grey_baseline(archive: Any) -> dict[str, Any]:
+    from wootz.synthetic.baseline import grey_baseline
+
     ids = _ids(archive, of="fields", split="test")
     masks = [archive.mask(i, scheme="coating") for i in ids]
-    fields = [archive.scaled_field(i) for i in ids]
-    n_classes = int(max(mask.max() for mask in masks)) + 1
-    n_present = len(np.unique(np.concatenate([np.unique(mask) for mask in masks])))
-    rng = np.random.default_rng(cfg.seed)
-    otsu = [otsu_groups(f, n_groups=n_present) for f in fields]
-    kmeans = [kmeans_groups(f, n_groups=n_present, rng=rng) for f in fields]
-    figures = {
-        "otsu_mean_iou": best_mean_iou(masks, otsu, n_classes=n_classes),
-        "kmeans_mean_iou": best_mean_iou(masks, kmeans, n_classes=n_classes),
-    }
-    return figures | {"grey_baseline_mean_iou": max(figures.values())}
+    return {"grey_baseline_mean_iou": grey_baseline([archive.field(i) for i in ids], masks)}
 
 
 def _anomaly(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
