@@ -179,9 +179,10 @@ class TileSet:
             return np.zeros(0, np.int64)
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
             raise ValueError(f"rows must be whole numbers or a mask, not {rows.dtype} {rows.shape}")
-        if rows.min() < -len(self) or rows.max() >= len(self):
+        lowest = rows.min()
+        if lowest < -len(self) or rows.max() >= len(self):
             raise IndexError(f"row {rows.max()} of {len(self)} tiles")
-        return np.where(rows < 0, rows + len(self), rows)
+        return rows if lowest >= 0 else np.where(rows < 0, rows + len(self), rows)
 
 
 def _check(tiles: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:

@@ -33,6 +33,13 @@ def add(archive, *images, **columns):
     return archive.add_images(new).image_ids
 
 
+@pytest.fixture(params=[8 << 20, 1000, 128])
+def piece_bytes(request, monkeypatch):
+    """Write shards in pieces larger and smaller than the fields."""
+    monkeypatch.setattr("wootz.hugefile.PIECE_BYTES", request.param)
+
+
+@pytest.mark.usefixtures("piece_bytes")
 def test_fields_come_back_as_recorded(archive):
     images = [noise(1), noise(2, (33, 91), np.uint16, 4096), noise(3, (128, 5)), noise(4, (1, 1), np.uint16)]
     ids = add(archive, *images)
@@ -125,6 +132,7 @@ def test_known_columns_and_a_groups_own(archive):
     assert images["grade"].isna().tolist() == [True, False]
 
 
+@pytest.mark.usefixtures("piece_bytes")
 def test_exact_duplicates_share_pixels_and_are_flagged(archive):
     ids = add(archive, noise(1), noise(2), noise(1))
     later = archive.add_images([NewField(noise(2), {"file": "again.tif"})]).image_ids
@@ -149,6 +157,7 @@ def test_equal_bytes_of_other_shape_are_no_duplicate(archive):
     assert archive.images["duplicate_of"].eq("").all()
 
 
+@pytest.mark.usefixtures("piece_bytes")
 def test_bad_fields_are_set_aside_and_the_rest_goes_in(archive):
     def broken():
         yield noise(1)

@@ -192,7 +192,7 @@ def test_disk_full_at_any_write(tmp_path, monkeypatch):
         pd.testing.assert_frame_equal(after.images, before)
         assert_sound(after)
         assert not list((tmp_path / "a").rglob("*.tmp")), "a full disk must not keep our refuse"
-    assert refused >= 8
+    assert refused >= 5  # two shards, two tables, the manifest
     archive.add_images(fields(1, 2))
     assert len(archive.images) == 3
     assert_sound(archive)
