@@ -23,11 +23,12 @@ scanned twice without drift is found, and so is a stitched or denoised version o
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import final
 
 import numpy as np
 
-from wootz.shrinking import shrink
+from wootz.shrinking import shrink, shrink_and_count
 
 HASH_BITS = 144
 MAX_HASH_DISTANCE = 38  # of 144 bits: 0.26
@@ -61,17 +62,13 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     coefficients of 6 ... 17 half waves per side. (The classic pHash takes the lowest frequencies: there, all
     cross-sections of one coating have the same hash.)
     """
-    if min(pixels.shape) < MIN_SIDE_PX:
-        return ""
-    picture = shrink(pixels, _WIDTH_PX)
-    texture = picture - _box_mean(picture, _HASH_BOX_PX)
-    deviation = np.sqrt(np.maximum(_box_mean(texture * texture, _HASH_BOX_PX), 0.0))
-    floor = 0.25 * float(deviation.mean())
-    if floor <= 0.0:
-        return ""
-    texture /= deviation + floor
-    down, across = (_cosines(n) for n in texture.shape)
-    return np.packbits((down @ texture @ across.T > 0.0).ravel()).tobytes().hex()
+    return hash_and_count(pixels)[0]
+
+
+def hash_and_count(pixels: np.ndarray) -> tuple[str, np.ndarray]:
+    """Give the `perceptual_hash` of a field and, from the same pass, its histogram, (256,) or (65536,)."""
+    picture, counts = shrink_and_count(pixels, _WIDTH_PX)
+    return (_hash(picture) if min(pixels.shape) >= MIN_SIDE_PX else ""), counts
 
 
 def hash_distance(hashes: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -163,6 +160,17 @@ class DuplicateFinder:
         return ""
 
 
+def _hash(picture: np.ndarray) -> str:
+    texture = picture - _box_mean(picture, _HASH_BOX_PX)
+    deviation = np.sqrt(np.maximum(_box_mean(texture * texture, _HASH_BOX_PX), 0.0))
+    floor = 0.25 * float(deviation.mean())
+    if floor <= 0.0:
+        return ""
+    texture /= deviation + floor
+    down, across = (_cosines(n) for n in texture.shape)
+    return np.packbits((down @ texture @ across.T > 0.0).ravel()).tobytes().hex()
+
+
 def _box_mean(picture: np.ndarray, size_px: int) -> np.ndarray:
     from scipy.ndimage import uniform_filter
 
@@ -173,6 +181,7 @@ def _detail(picture: np.ndarray) -> np.ndarray:
     return picture - _box_mean(picture, _DETAIL_BOX_PX)
 
 
+@cache
 def _cosines(n: int) -> np.ndarray:
     """Rows of the type-2 cosine transform for the frequencies that the hash looks at: (12, n) float32."""
     return np.cos(np.pi / n * np.outer(_FREQUENCIES, np.arange(n) + 0.5)).astype(np.float32)

@@ -7,7 +7,6 @@ memory, as an iterator of row blocks; hash, histogram and bytes are all made in 
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from wootz import intensity, storage
 from wootz.errors import ArchiveError
+from wootz.hugefile import HugeFile
 
 SHARD_CAP_BYTES = 1 << 30
 BLOCK_BYTES = 8 << 20
@@ -36,11 +36,15 @@ class NewField:
         ``intensity_*`` and the place in the shard are filled in.
     tags : mapping
         All raw tags of the file, kept beside the table.
+    measured : PackedField, optional
+        What `measure` says of the pixels, where a reader has called it in a thread of its own; the archive
+        then has only to write them.
     """
 
     pixels: np.ndarray | Iterable[np.ndarray]
     row: Mapping[str, Any]
     tags: Mapping[str, Any] = field(default_factory=dict)
+    measured: "PackedField | None" = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class ShardWriter:
     def __init__(self, path: Path, dtype: np.dtype) -> None:
         self.path = path
         self.dtype = dtype
-        self._file = storage.DurableFile(path)
+        self._file = HugeFile(path)
         try:
             self._file.write(storage.npy_header(dtype, 0))
         except BaseException:
@@ -84,11 +88,14 @@ class ShardWriter:
         """Pixels so far; the next field starts here."""
         return (self._file.size - storage.NPY_HEADER_BYTES) // self.dtype.itemsize
 
-    def write(self, blocks: Iterable[np.ndarray]) -> PackedField:
-        """Append a field given as blocks of rows; on an exception the shard is as before."""
+    def write(self, blocks: Iterable[np.ndarray], measured: PackedField | None = None) -> PackedField:
+        """Append a field given as blocks of rows; on an exception the shard is as before.
+
+        What is `measured` already is taken as it is.
+        """
         start = self._file.size
         try:
-            return self._write(blocks)
+            return self._write(blocks, measured)
         except BaseException:
             self._file.rewind(start)
             raise
@@ -107,24 +114,32 @@ class ShardWriter:
         """Remove the unfinished shard; harmless after `commit`."""
         self._file.discard()
 
-    def _write(self, blocks: Iterable[np.ndarray]) -> PackedField:
+    def _write(self, blocks: Iterable[np.ndarray], measured: PackedField | None) -> PackedField:
         digest = hashlib.sha256()
         counts = np.zeros(1 << (8 * self.dtype.itemsize), np.int64)
         height, width = 0, 0
-        with ThreadPoolExecutor(2) as pool:  # hash and count on other cores while the system call copies
-            for block in blocks:
-                check_block(block, dtype=self.dtype, width=width)
-                height, width = height + block.shape[0], block.shape[1]
-                packed = np.ascontiguousarray(block, dtype=self.dtype)
-                hashed = pool.submit(digest.update, packed.data)
-                counted = pool.submit(intensity.histogram, packed)
-                self._file.write(packed)
-                counts += counted.result()
-                hashed.result()
+        for block in blocks:
+            check_block(block, dtype=self.dtype, width=width)
+            height, width = height + block.shape[0], block.shape[1]
+            packed = np.ascontiguousarray(block, dtype=self.dtype)
+            if measured is None:
+                digest.update(packed.data)
+                counts += intensity.histogram(packed)
+            self._file.write(packed)
         if height == 0 or width == 0:
             raise ValueError("the field has no pixels")
+        if measured is not None:
+            return measured
         low, high = intensity.range_of_histogram(counts)
         return PackedField(self.dtype, height, width, digest.hexdigest(), low, high)
+
+
+def measure(pixels: np.ndarray, counts: np.ndarray | None = None) -> PackedField:
+    """Hash a whole field, (H, W) uint8 or uint16, and find its range, by its histogram if that is known."""
+    dtype = pixels.dtype.newbyteorder("=")
+    packed = np.ascontiguousarray(pixels, dtype=dtype)
+    low, high = intensity.range_of_histogram(intensity.histogram(packed) if counts is None else counts)
+    return PackedField(dtype, *packed.shape, hashlib.sha256(packed.data).hexdigest(), low, high)
 
 
 def check_block(block: np.ndarray, *, dtype: np.dtype, width: int) -> None:

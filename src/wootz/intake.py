@@ -45,7 +45,7 @@ class Intake:
         """Store the pixels of one field and note its row; returns its image_id."""
         dtype, blocks = first_block(field.pixels)
         writer = self._writer(dtype)
-        packed = writer.write(blocks)
+        packed = writer.write(blocks, field.measured)
         twin = self._known.get(packed.image_id)
         if twin is not None:
             writer.take_back(packed)

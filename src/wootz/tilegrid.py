@@ -1,5 +1,6 @@
 """Grids of tiles: where windows lie, how they are named, and which of them show nothing."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -131,24 +132,34 @@ def grid_frame(images: pd.DataFrame, *, size_px: int, stride_px: int) -> pd.Data
 
 def _contrasts(archive: "Archive", tiles: pd.DataFrame, known: dict[str, float]) -> np.ndarray:
     """Take the contrast of known tiles from the table and compute the others, strip by strip."""
-    values = np.array([known.get(name, np.nan) for name in tiles["tile_id"]], np.float64)
+    values = np.array([known.get(name, np.nan) for name in tiles["tile_id"].tolist()], np.float64)
     todo = np.flatnonzero(np.isnan(values))
     if not len(todo):
         return values
     ids = tiles["image_id"].to_numpy(object)[todo]
-    rows, cols, sizes = (tiles[name].to_numpy(np.int64)[todo] for name in ("row", "col", "height"))
+    windows = tiles[["row", "col", "height"]].to_numpy(np.int64)[todo]
     images = {image["image_id"]: image for image in records(archive.image_table())}
-    edges = np.flatnonzero((ids[1:] != ids[:-1]) | (rows[1:] != rows[:-1])) + 1
 
     def measure(start: int, stop: int) -> None:
-        image, size_px = images[ids[start]], int(sizes[start])
-        strip = archive.pixels.field(image)[rows[start] : rows[start] + size_px]
-        range_ = (image["intensity_low"], image["intensity_high"])
-        values[todo[start:stop]] = contrast(strip, cols[start:stop], size_px=size_px, range_=range_)
+        image = images[ids[start]]
+        values[todo[start:stop]] = _image_contrasts(archive.pixels.field(image), image, windows[start:stop])
 
+    edges = (np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist()
     with ThreadPoolExecutor(N_THREADS) as pool:
         list(pool.map(measure, [0, *edges], [*edges, len(todo)]))
     return values
+
+
+def _image_contrasts(field: np.ndarray, image: Mapping[str, Any], windows: np.ndarray) -> np.ndarray:
+    """Compute the contrast of (n, 3) windows (row, col, size) of one field, strip by strip."""
+    found = np.empty(len(windows))
+    range_ = (image["intensity_low"], image["intensity_high"])
+    edges = (np.flatnonzero(windows[1:, 0] != windows[:-1, 0]) + 1).tolist()
+    for start, stop in zip([0, *edges], [*edges, len(windows)], strict=True):
+        row, _, size_px = windows[start].tolist()
+        strip = field[row : row + size_px]
+        found[start:stop] = contrast(strip, windows[start:stop, 1], size_px=size_px, range_=range_)
+    return found
 
 
 def _of_duplicates(tiles: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:

@@ -1,22 +1,25 @@
 """One file of the plan -> a field for the archive, in a thread of its own, in the order of the plan."""
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wootz.duplicates import perceptual_hash
+from wootz.duplicates import hash_and_count
 from wootz.errors import ReadError, WootzError
-from wootz.fields import NewField
+from wootz.fields import NewField, measure
 from wootz.ingest.config import IngestConfig
 from wootz.ingest.panorama import is_panorama, read_panorama
 from wootz.ingest.plan import Entry
 from wootz.readers import Image, read_image
 
-N_THREADS = max(2, min(4, os.cpu_count() or 2))
+N_THREADS = 2
+N_AHEAD = 12
 AHEAD_BYTES = 256 << 20
 SIZE_TOLERANCE = 0.02  # as between two statements within a file
 
@@ -45,10 +48,11 @@ def read_fields(
     with ThreadPoolExecutor(N_THREADS, thread_name_prefix="wootz-read") as pool:
         try:
             while True:
-                while len(waiting) < 2 * N_THREADS and ahead < AHEAD_BYTES:
+                while len(waiting) < N_AHEAD and ahead < AHEAD_BYTES:
                     entry = next(rest, None)
                     if entry is None:
                         break
+                    announce(entry.path)
                     waiting.append((entry.size_bytes, pool.submit(read_entry, entry, cfg, defaults=defaults)))
                     ahead += entry.size_bytes
                 if not waiting:
@@ -59,6 +63,18 @@ def read_fields(
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+def announce(path: Path) -> None:
+    """Ask the system to fetch a file, so that the disk works while the threads compute."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    with contextlib.suppress(OSError):  # what is wrong with the file, its reader will say
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(descriptor)
 
 
 def read_entry(entry: Entry, cfg: IngestConfig, *, defaults: Mapping[str, Any]) -> NewField:
@@ -73,11 +89,12 @@ def read_entry(entry: Entry, cfg: IngestConfig, *, defaults: Mapping[str, Any]) 
     try:
         if is_panorama(entry):
             image, pixels = read_panorama(entry.path, cfg)
-            looks = ""  # hashed from the archive, strip by strip
+            looks, measured = "", None  # hashed from the archive, strip by strip
         else:
             image = read_image(entry.path, colour=cfg.colour, scale=cfg.scale)
             pixels = image.pixels[image.field_rows] if cfg.cut_info_bar else image.pixels
-            looks = perceptual_hash(pixels) if cfg.near_duplicates else ""
+            looks, counts = hash_and_count(pixels) if cfg.near_duplicates else ("", None)
+            measured = measure(pixels, counts)
     except ReadError as error:
         return NewField(_raising(error), facts)
     bar = image.info_bar_rows if cfg.cut_info_bar else None
@@ -85,7 +102,7 @@ def read_entry(entry: Entry, cfg: IngestConfig, *, defaults: Mapping[str, Any]) 
     own = {name: value for name, value in image.metadata.items() if name != "raw"}
     given = {name: value for name, value in entry.columns.items() if name not in PIXEL_SIZES}
     row = own | dict(defaults) | given | facts | pixel_size(entry, cfg, image)
-    return NewField(pixels, row, image.metadata["raw"])
+    return NewField(pixels, row, image.metadata["raw"], measured)
 
 
 PIXEL_SIZES = ("pixel_size_nm", "pixel_size_row_nm", "pixel_size_col_nm")
