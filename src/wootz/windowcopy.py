@@ -13,7 +13,7 @@ POINTER = ir.IntType(8).as_pointer()
 
 
 @intrinsic
-def memcpy(typing_context, target, source, n_bytes):  # noqa: ARG001
+def _memcpy(typing_context, target, source, n_bytes):  # noqa: ARG001
     """Copy bytes from address to address: numba's own slice assignment takes seven times as long."""
 
     def generate(context, builder, signature, arguments):  # noqa: ARG001
@@ -43,7 +43,7 @@ def _copy_windows(numbers, corners, fields, target, chunk):
         start = addresses[number] + np.uint64((row * field_width + col) * itemsize)
         to = np.uint64(batch + i * height * n_bytes)
         for _ in range(height):
-            memcpy(to, start, np.uint64(n_bytes))
+            _memcpy(to, start, np.uint64(n_bytes))
             start += np.uint64(field_width * itemsize)
             to += np.uint64(n_bytes)
     return True
