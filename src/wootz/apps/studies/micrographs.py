@@ -53,10 +53,11 @@ SETS = (
         },
         downscale=2,
         segment={
-            "downscale": 8,  # the layer is told by its place between coating and substrate: see all of it
-            "crop_px": 128,
-            "steps": 600,
+            "downscale": 6,  # the layer is told by its place between coating and substrate: see all of it
+            "crop_px": 160,
+            "steps": 700,
             "lr": 2e-3,
+            "intensity": 0.4,
             "flip_rows": False,
             "validate_every": 100,
         },

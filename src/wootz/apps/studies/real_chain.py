@@ -22,7 +22,7 @@ ENCODER = "small"
 SMOOTHING_PX = 256.0
 """Cut-off wavelength of the layer's mid-line on EBC, the same for predicted and true masks."""
 GREYS = {"class_weights": "none", "intensity": 0.7}
-"""What leave-one-specimen-out runs on EBC's train and val images chose, the same for all sets."""
+"""Chosen on EBC's val images, the same for all sets unless the set says otherwise."""
 EMBEDDINGS = ("pretrained", "random")
 
 
