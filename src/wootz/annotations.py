@@ -8,7 +8,8 @@ import pandas as pd
 
 from wootz import storage
 from wootz.errors import ArchiveError
-from wootz.manifest import Store, now
+from wootz.manifest import now
+from wootz.store import Store
 from wootz.tables import ROLES, conform, records
 
 IGNORE = 255

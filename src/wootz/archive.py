@@ -11,8 +11,8 @@ import pandas as pd
 from wootz import annotations, embeddings, intake, intensity, manifest, repair, runs
 from wootz.errors import ArchiveError
 from wootz.fields import NewField
-from wootz.manifest import Store
 from wootz.pixels import PixelReader
+from wootz.store import Store
 from wootz.tables import conform, records, set_column
 from wootz.tilegrid import tile_frame, write_grid
 from wootz.tiles import TileSet

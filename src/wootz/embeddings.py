@@ -14,7 +14,8 @@ import pandas as pd
 from wootz import storage
 from wootz.annotations import check_name
 from wootz.errors import ArchiveError
-from wootz.manifest import Store, now
+from wootz.manifest import now
+from wootz.store import Store
 
 
 def add(

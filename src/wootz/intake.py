@@ -11,7 +11,8 @@ import pandas as pd
 from wootz import storage
 from wootz.errors import ArchiveError
 from wootz.fields import SHARD_CAP_BYTES, NewField, PackedField, ShardWriter, first_block
-from wootz.manifest import Store, Transaction, now
+from wootz.manifest import now
+from wootz.store import Store, Transaction
 from wootz.tables import PIXEL_SIZES, SPLITS, TABLES, conform, records
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from wootz import storage
 from wootz.errors import ArchiveError
 from wootz.fields import check_field, open_shard, read_field
-from wootz.manifest import Store
+from wootz.store import Store
 
 
 class PixelReader:

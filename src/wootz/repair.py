@@ -15,7 +15,7 @@ from wootz import storage
 from wootz.errors import ArchiveError
 from wootz.fields import check_field, open_shard, read_field
 from wootz.intake import note_set_aside
-from wootz.manifest import Store, Transaction
+from wootz.store import Store, Transaction
 from wootz.tables import records
 
 COLUMNS = ["file", "what", "problem"]

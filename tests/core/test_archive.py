@@ -16,7 +16,8 @@ from wootz.archive import Archive
 from wootz.errors import ArchiveError, ReadError
 from wootz.fields import NewField
 from wootz.intensity import robust_range, scale
-from wootz.manifest import MAX_PARTS, read_manifest, write_manifest
+from wootz.manifest import read_manifest, write_manifest
+from wootz.store import MAX_PARTS
 
 
 @pytest.fixture
