@@ -11,7 +11,8 @@ compilation, some 3 s, are not counted).
 Two cases. *cold*: the files are not in the page cache, as in any folder that is ingested for the first time;
 `ratio` in the JSON on the last line is our rate over the bare loop's here. *warm*: the files were read a
 moment ago, so that the bare loop is two copies in memory; `ratio_warm` is given beside it, since that is the
-harder one. Where the system has no way to drop a file from the cache, `ratio` is the warm one.
+harder one. So is `ratio_synced`, cold against a bare loop that syncs its files too: on a slow or busy disk
+the sync is all that one sees. Where the system cannot drop a file from its cache, `ratio` is the warm one.
 """
 
 import json
@@ -61,6 +62,14 @@ def bare_loop(files: list[Path], out: Path) -> None:
         np.save(out / f"{file.stem}.npy", tifffile.imread(file))
 
 
+def synced_loop(files: list[Path], out: Path) -> None:
+    bare_loop(files, out)
+    for path in out.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
 def full_ingest(files: list[Path], out: Path) -> None:
     ingest(out, files[0].parent, IngestConfig())
 
@@ -96,7 +105,7 @@ def main(megabytes: float = 600.0, folder: str | None = None) -> None:
         ingest(root / "first", files[:2], IngestConfig())
         for _ in range(ROUNDS):
             for case in ["cold", "warm"] if CAN_DROP else ["warm"]:
-                for name, work in (("bare", bare_loop), ("ingest", full_ingest)):
+                for name, work in (("bare", bare_loop), ("ingest", full_ingest), ("synced", synced_loop)):
                     times = seconds.setdefault(f"{name}_{case}_s", [])
                     times.append(timed(work, files, out=root / "out", cold=case == "cold"))
                     print(f"{name} {case}: {times[-1]:.2f} s", flush=True)
@@ -112,11 +121,14 @@ def figures(seconds: dict[str, list[float]], *, total_mb: float, n_files: int) -
         for case in ("cold", "warm")
         if f"bare_{case}_s" in median
     }
+    case = "cold" if "cold" in ratios else "warm"
+    ratios["synced"] = round(median[f"synced_{case}_s"] / median[f"ingest_{case}_s"], 3)
     rates = {name.replace("_s", "_mb_per_s"): round(total_mb / value, 1) for name, value in median.items()}
     return {
         "benchmark": "ingest",
         "ratio": ratios.get("cold", ratios["warm"]),
         "ratio_warm": ratios["warm"],
+        "ratio_synced": ratios["synced"],
         **rates,
         "files": n_files,
         "megabytes": round(total_mb, 1),
