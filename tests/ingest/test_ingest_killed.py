@@ -99,7 +99,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
-@pytest.mark.parametrize("n_moments", [4, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_moments", [3, pytest.param(30, marks=pytest.mark.slow)])
 def test_kill_at_many_moments(tmp_path, series, n_moments):
     reference = tmp_path / "reference"
     ingest(reference, series, IngestConfig(**OPTIONS))
