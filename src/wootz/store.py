@@ -137,12 +137,12 @@ class Store:
         ArchiveError
             If it is not what was written.
         """
-        if record["sha256"] in self._verified:
+        if record["file"] in self._verified:
             return
         path = self.root / record["file"]
         if storage.hash_file(path) != record["sha256"]:
             raise ArchiveError(storage.damaged(path, "its content differs"))
-        self._verified.add(record["sha256"])
+        self._verified.add(record["file"])
 
     def _read_part(self, part: dict[str, Any]) -> pd.DataFrame:
         path = self.root / part["file"]
