@@ -38,7 +38,7 @@ from wootz.synthetic.signal import smooth_noise
 FROZEN_RECIPES = {
     "coating": "b5eb15d77a3fe858435b2be78e766996edff0f22342753563da9ebe42615b538",
     "coating-demo": "9501cae083db8f99391a74c10e5e4fa9c6cd6f903d9c188af9abbd8400575b56",
-    "coating-demo-defect": "0720faf8898eab6195b8b9f30bfe6f18d50e257741ce586a86006f055565dc15",
+    "coating-demo-defect": "871287cb3678349c4f382d99c238ce57404604a8a2e0f55db7eac20277662498",
 }
 
 

@@ -91,7 +91,9 @@ def demo(folder: Path, cfg: DemoConfig) -> DemoReport:
         "segment", f"Fine-tuning on {cfg.n_labelled} labelled fields", lambda: _segment(archive, encoder, cfg)
     )
     grey = steps.do("grey", "Trying grey levels alone", lambda: _grey_baseline(archive))
-    anomaly = steps.do("anomaly", "Looking for an unseen defect", lambda: _anomaly(archive, encoder, cfg))
+    anomaly = steps.do(
+        "anomaly", "Looking for an unseen defect", lambda: _anomaly(archive, segmented["head"], cfg)
+    )
     measured = steps.do("measure", "Measuring against exact truth", lambda: _measure(archive, folder))
     results = {
         "wootz": wootz.__version__,
@@ -220,7 +222,7 @@ def _cluster(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
 def _segment(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
     from wootz.finetune import FinetuneConfig, PredictConfig, SegmentConfig
 
-    task = SegmentConfig(steps=cfg.finetune_steps, crop_px=192)
+    task = SegmentConfig(steps=cfg.finetune_steps, crop_px=192, intensity=0.5)
     options = FinetuneConfig(task=task, encoder=encoder, scheme="coating", seed=cfg.seed)
     head = chain.finetune(archive, options)
     test = _ids(archive, of="fields", split="test")
@@ -228,7 +230,7 @@ def _segment(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
     scores = predicted.scores["test"]
     present = np.isfinite(scores.recall)  # classes that the held-out masks hold
     return {
-        "run": Path(head.checkpoint).parent.name,
+        "head": str(head.checkpoint),
         "mean_iou": float(scores.iou[present].mean()),
         "pixel_accuracy": scores.pixel_accuracy,
         "iou": {scores.class_names[i]: float(scores.iou[i]) for i in np.flatnonzero(present)},
@@ -245,14 +247,16 @@ def _grey_baseline(archive: Any) -> dict[str, Any]:
     return {"grey_baseline_mean_iou": grey_baseline([archive.field(i) for i in ids], masks)}
 
 
-def _anomaly(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
+def _anomaly(archive: Any, head_path: str, cfg: DemoConfig) -> dict[str, Any]:
     from sklearn.metrics import roc_auc_score
 
     from wootz.finetune import AnomalyConfig, FinetuneConfig, PredictConfig
 
     test, defects = _ids(archive, of="fields", split="test"), _ids(archive, of="defects")
     normal = [i for i in _ids(archive, of="fields") if i not in set(test)]
-    options = FinetuneConfig(task=AnomalyConfig(), encoder=encoder, images=normal, seed=cfg.seed)
+    options = FinetuneConfig(
+        task=AnomalyConfig(layers=[1, 2]), encoder=head_path, images=normal, seed=cfg.seed
+    )
     head = chain.finetune(archive, options)
     report = chain.predict(archive, PredictConfig(head=str(head.checkpoint), images=[*test, *defects]))
     scores = report.image_scores.set_index("image_id")["score"]

@@ -12,14 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from wootz.encoders import Encoder, build_encoder, load_encoder
+from wootz.encoders import Encoder, build_encoder, load_encoder, read_checkpoint
 from wootz.errors import WootzError
 from wootz.finetune.config import SegmentConfig
 from wootz.finetune.crops import shrink_field, shrink_mask
 from wootz.finetune.loop import CropBatches, Judge, SegmentTraining
 from wootz.finetune.losses import IGNORE, class_weights
 from wootz.finetune.scores import SegmentScores, confusion_counts, scores_from_counts
-from wootz.finetune.segmenter import Segmenter, predict_field, save_segmenter
+from wootz.finetune.segmenter import FORMAT, Segmenter, load_segmenter, predict_field, save_segmenter
 from wootz.finetune.unet import UNet, build_unet
 from wootz.storage import fingerprint
 from wootz.training import History, build_trainer, device_name, fit, use_bf16
@@ -164,9 +164,11 @@ def _fit(
 
 
 def starting_encoder(source: str, *, seed: int) -> Encoder:
-    """Build ``"random:NAME"`` with weights of `seed`, or load a file."""
+    """Build ``"random:NAME"`` with weights of `seed`, or load an encoder or that of a segmentation head."""
     if source.startswith("random:"):
         return build_encoder(source.removeprefix("random:"), generator_seed=seed)
+    if Path(source).is_file() and read_checkpoint(source).get("format") == FORMAT:
+        return load_segmenter(source).network.encoder
     return load_encoder(source)
 
 

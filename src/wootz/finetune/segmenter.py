@@ -14,7 +14,7 @@ from wootz.errors import CheckpointError
 from wootz.finetune.crops import shrink_field
 from wootz.finetune.unet import UNet, build_unet
 
-_FORMAT = "wootz-segmenter"
+FORMAT = "wootz-segmenter"
 _VERSION = 1
 
 
@@ -139,7 +139,7 @@ def save_segmenter(path: Path | str, segmenter: Segmenter) -> None:
 
     state = {key: value.detach().cpu().contiguous() for key, value in segmenter.network.state_dict().items()}
     content = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "version": _VERSION,
         "encoder": segmenter.network.encoder.name,
         "intensity": INTENSITY,
@@ -166,7 +166,7 @@ def load_segmenter(path: Path | str, *, device: str = "cpu") -> Segmenter:
     import json
 
     content = read_checkpoint(path)
-    if content.get("format") != _FORMAT:
+    if content.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is no segmentation head (it says {content.get('format')!r}); pass the head.pt of a "
             "`wootz finetune ARCHIVE task=segment` run."

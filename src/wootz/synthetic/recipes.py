@@ -118,7 +118,7 @@ def demo_recipe(*, defect: bool = False) -> Recipe:
         count=Spread(30, 45),
     )
     along = CrackSpec(
-        "defect_delamination", "along", at(1), length_um=Spread(18.0, 28.0), opening_um=Spread(0.9, 1.6)
+        "defect_delamination", "along", at(1), length_um=Spread(20.0, 30.0), opening_um=Spread(2.0, 3.0)
     )
     return replace(
         recipe,
