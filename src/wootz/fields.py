@@ -139,7 +139,8 @@ def measure(pixels: np.ndarray, counts: np.ndarray | None = None) -> PackedField
     dtype = pixels.dtype.newbyteorder("=")
     packed = np.ascontiguousarray(pixels, dtype=dtype)
     low, high = intensity.range_of_histogram(intensity.histogram(packed) if counts is None else counts)
-    return PackedField(dtype, *packed.shape, hashlib.sha256(packed.data).hexdigest(), low, high)
+    height, width = packed.shape
+    return PackedField(dtype, height, width, hashlib.sha256(packed.data).hexdigest(), low, high)
 
 
 def check_block(block: np.ndarray, *, dtype: np.dtype, width: int) -> None:

@@ -43,7 +43,7 @@ def _copy_windows(numbers, corners, fields, target, chunk):
         start = addresses[number] + np.uint64((row * field_width + col) * itemsize)
         to = np.uint64(batch + i * height * n_bytes)
         for _ in range(height):
-            _memcpy(to, start, np.uint64(n_bytes))
+            _memcpy(to, start, np.uint64(n_bytes))  # pyright: ignore[reportCallIssue]
             start += np.uint64(field_width * itemsize)
             to += np.uint64(n_bytes)
     return True

@@ -461,7 +461,7 @@ def test_unknown_names(tmp_path):
         run_study("nope", StudyConfig(out=str(tmp_path)))
     with pytest.raises(WootzError, match="no study file"):
         run_study("nope.yaml", StudyConfig())
-    with pytest.raises(WootzError, match="choose .*measurement_truth"):
+    with pytest.raises(WootzError, match=r"choose .*measurement_truth"):
         build_experiment("nope")
     with pytest.raises(WootzError, match="choose one of local"):
         StudyConfig(jobs="slurm")

@@ -13,6 +13,7 @@ import wootz
 from wootz import storage
 from wootz.apps import chain
 from wootz.apps.demo_config import DemoConfig
+from wootz.apps.grey_baseline import grey_baseline
 from wootz.apps.steps import Steps
 from wootz.progress import say
 
@@ -152,14 +153,23 @@ def _ingest(folder: Path, cfg: DemoConfig) -> dict[str, Any]:
 
     table = _split_table(folder / "fields" / "images", cfg)
     table.to_csv(folder / "fields" / "fields.csv", index=False)
-    grid = {"tile_px": TILE_PX, "stride_px": STRIDE_PX}
     archive = folder / "archive"
     ingest(
         archive,
         [folder / "fields"],
-        IngestConfig(set="fields", metadata=str(folder / "fields" / "fields.csv"), scheme="coating", **grid),
+        IngestConfig(
+            set="fields",
+            metadata=str(folder / "fields" / "fields.csv"),
+            scheme="coating",
+            tile_px=TILE_PX,
+            stride_px=STRIDE_PX,
+        ),
     )
-    ingest(archive, [folder / "defects"], IngestConfig(set="defects", scheme="coating", **grid))
+    ingest(
+        archive,
+        [folder / "defects"],
+        IngestConfig(set="defects", scheme="coating", tile_px=TILE_PX, stride_px=STRIDE_PX),
+    )
     opened = wootz.open(archive)
     return {"n_images": len(opened.images), "n_tiles": len(opened.tile_table)}
 
@@ -240,8 +250,6 @@ def _segment(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
 
 
 def _grey_baseline(archive: Any) -> dict[str, Any]:
-    from wootz.synthetic.baseline import grey_baseline
-
     ids = _ids(archive, of="fields", split="test")
     masks = [archive.mask(i, scheme="coating") for i in ids]
     return {"grey_baseline_mean_iou": grey_baseline([archive.field(i) for i in ids], masks)}

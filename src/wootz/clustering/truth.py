@@ -96,7 +96,7 @@ def agreement(labels: Sequence | np.ndarray, truth: Sequence | np.ndarray) -> Ag
     table = pd.crosstab(found, known).rename_axis(index="cluster", columns="class")
     matches, per_class = _match(table)
     counts = table.to_numpy()
-    right = sum(table.at[cluster, name] for cluster, name in matches.items())
+    right = sum(int(table.loc[[cluster], name].iloc[0]) for cluster, name in matches.items())
     return Agreement(
         accuracy=float(right / counts.sum()),
         purity=float(counts.max(axis=1).sum() / counts.sum()),

@@ -223,6 +223,7 @@ def measure_layer(archive: Archive, item: MicrographSet, mask: np.ndarray) -> fl
     """Return the mean thickness in px of a set's layer, what lies inside included; NaN if there is none."""
     from wootz.measure import class_region, layer_thickness
 
-    ids = archive.classes(item.name).set_index("name")["id"]
-    region = class_region(mask, [int(ids[item.layer])], inside=[int(ids[item.inside])])
+    ids = {str(row["name"]): int(row["id"]) for row in archive.classes(item.name).to_dict("records")}
+    inside = [ids[item.inside]] if item.inside else []
+    region = class_region(mask, [ids[str(item.layer)]], inside=inside)
     return float(layer_thickness(region, pixel_size_nm=None, smoothing_px=SMOOTHING_PX).mean.value)
