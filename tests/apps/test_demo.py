@@ -36,6 +36,7 @@ def test_folder_begun_with_other_settings_is_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("not config.getoption('--runslow')", reason="a whole demo, minutes long: give --runslow")
 def test_demo_keeps_its_promises(tmp_path):
     report = demo(tmp_path / "demo", DemoConfig())
     results = json.loads((tmp_path / "demo" / "results.json").read_text())
