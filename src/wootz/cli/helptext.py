@@ -39,6 +39,7 @@ def _rows(
     options: list[tuple[str, str, str]], *, prefix: str = "", indent: str = "  ", skip: tuple[str, ...] = ()
 ) -> list[str]:
     shown = [(f"{prefix}{key}={default}", text) for key, default, text in options if key not in skip]
-    shown = [(head, text) for head, text in shown if head != f"{prefix}name={head.partition('=')[2]}"]
+    if prefix:  # the name of a choice is the choice itself
+        shown = [(head, text) for head, text in shown if not head.startswith(f"{prefix}name=")]
     width = min(34, max((len(head) for head, _ in shown), default=0))
     return [f"{indent}{head:<{width}}  {text}".rstrip() for head, text in shown]
