@@ -88,6 +88,20 @@ def test_users_own_yaml_folder(tmp_path):
     assert config.method.temperature == 0.2
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pattern", "{specimen}_{condition}_{n:d}"),
+        ("classes", "0:background,1:oxide (thick),2:crack"),
+        ("masks", "../my masks/{stem}.png"),
+        ("set", "it's a set, #2"),
+        ("metadata", "C:\\data\\table.csv"),
+    ],
+)
+def test_text_options_take_any_characters(key, value):
+    assert getattr(compose_config("ingest", [f"{key}={value}"]), key) == value
+
+
 def test_config_dir_must_exist():
     with pytest.raises(WootzError, match="existing folder"):
         split_arguments(["--config-dir", "/nowhere/at/all"])

@@ -41,7 +41,8 @@ def compose_config(name: str, overrides: Sequence[str], *, config_dir: str | Non
 
     command = COMMANDS[name]
     _store_schemas(name, command)
-    words = [_group_override(name, command, override) for override in overrides]
+    texts = _text_keys(command)
+    words = [_group_override(name, command, _quote_text(override, texts)) for override in overrides]
     if config_dir is not None:
         words.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
     try:
@@ -69,8 +70,29 @@ def sweep(overrides: Sequence[str]) -> Iterator[tuple[str, ...]]:
     yield from itertools.product(*choices)
 
 
+def _text_keys(command: Command) -> set[str]:
+    """List the options that take text, whatever characters it holds."""
+    schemas = [("", command.schema)]
+    schemas += [(f"{group}.", ref) for group, choices in command.groups.items() for ref in choices.values()]
+    return {
+        prefix + f.name
+        for prefix, ref in schemas
+        for f in fields(resolve(ref))
+        if f.type in (str, str | None)
+    }
+
+
+def _quote_text(override: str, texts: set[str]) -> str:
+    """Quote a text option's value, so that ``{specimen}_{n}`` or ``0:resin,1:steel`` reach it unparsed."""
+    key, equals, value = override.partition("=")
+    if key.lstrip("+") not in texts or not value or value == "null" or value[0] in "'\"":
+        return override
+    escaped = value.replace("'", "\\'")
+    return f"{key}{equals}'{escaped}'"
+
+
 def _group_override(name: str, command: Command, override: str) -> str:
-    """Write ``method=byol`` as Hydra's ``pretrain/method@method=byol``: each command has its own groups."""
+    """Write ``method=byol`` as Hydra's ``pretrain/method@method=byol``; each command has its groups."""
     key, equals, value = override.partition("=")
     return f"{name}/{key}@{key}{equals}{value}" if key in command.groups else override
 
