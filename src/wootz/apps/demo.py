@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +135,9 @@ def _total_seconds(steps: Steps, start: float) -> float:
 def _render(folder: Path, cfg: DemoConfig) -> dict[str, Any]:
     from wootz.synthetic import RenderConfig, build_recipe, render
 
-    common = {"size_px": cfg.size_px}
-    render(folder / "fields", RenderConfig(n=cfg.n_fields, seed=cfg.seed, recipe=RECIPE, **common))
-    defects = RenderConfig(n=cfg.n_defects, seed=cfg.seed, recipe=DEFECT_RECIPE, prefix="defect", **common)
+    options = RenderConfig(n=cfg.n_fields, seed=cfg.seed, recipe=RECIPE, size_px=cfg.size_px)
+    render(folder / "fields", options)
+    defects = replace(options, n=cfg.n_defects, recipe=DEFECT_RECIPE, prefix="defect")
     render(folder / "defects", defects)
     return {
         "name": RECIPE,
