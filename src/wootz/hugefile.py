@@ -2,7 +2,7 @@
 
 Linux gives the page cache of a file pages as large as the writes that fill it. A window of 128 rows touches
 40 small pages but one or two huge ones: a shard written in pieces of 8 MiB instead of field by field is
-read a quarter faster (on an idle machine .53 instead of .43 of the rate of pre-cut tiles).
+read a quarter faster (.53 instead of .43 of the rate of pre-cut tiles, on a machine with other work).
 """
 
 from pathlib import Path
