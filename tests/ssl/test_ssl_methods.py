@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from wootz.ssl import BYOLConfig, MoCoConfig, SimCLRConfig
-from wootz.ssl.loop import build_method, build_optimizer, learning_rate_factor
+from wootz.ssl.loop import build_optimizer, learning_rate_factor
+from wootz.ssl.methods.build import build_method
 
 CONFIGS = [
     SimCLRConfig(hidden_dim=8, output_dim=4),

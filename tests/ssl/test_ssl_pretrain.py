@@ -155,15 +155,15 @@ def test_seed_decides_the_result(toy_tiles, tmp_path):
 
 
 def test_every_step_draws_other_views(toy_tiles, tmp_path, monkeypatch):
-    import wootz.ssl.loop
+    import wootz.ssl.views
 
-    draw, seeds = wootz.ssl.loop.two_views, []
+    draw, seeds = wootz.ssl.views.random_view, []
 
     def note(batch, cfg, *, generator, margin_px):
         seeds.append(generator.initial_seed())
         return draw(batch, cfg, generator=generator, margin_px=margin_px)
 
-    monkeypatch.setattr(wootz.ssl.loop, "two_views", note)
+    monkeypatch.setattr(wootz.ssl.views, "random_view", note)
     pretrain_tiles(toy_tiles(), options(epochs=2), folder=tmp_path)
     assert len(set(seeds)) == 8
 

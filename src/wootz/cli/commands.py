@@ -65,9 +65,9 @@ COMMANDS: dict[str, Command] = {
         (1, 1),
         {
             "method": {
-                "simclr": "wootz.ssl.config:SimCLRConfig",
-                "byol": "wootz.ssl.config:BYOLConfig",
-                "moco": "wootz.ssl.config:MoCoConfig",
+                "simclr": "wootz.ssl.methods.options:SimCLRConfig",
+                "byol": "wootz.ssl.methods.options:BYOLConfig",
+                "moco": "wootz.ssl.methods.options:MoCoConfig",
             }
         },
     ),

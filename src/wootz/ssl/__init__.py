@@ -4,11 +4,11 @@ import importlib
 from typing import Any
 
 _EXPORTS = {  # a submodule becomes an attribute of its package, so none may share a function's name
-    "BYOLConfig": "config",
+    "BYOLConfig": "methods.options",
     "EmbedConfig": "config",
-    "MoCoConfig": "config",
+    "MoCoConfig": "methods.options",
     "PretrainConfig": "config",
-    "SimCLRConfig": "config",
+    "SimCLRConfig": "methods.options",
     "EmbedResult": "embedding",
     "embed": "embedding",
     "embed_arrays": "embedding",

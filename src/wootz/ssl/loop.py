@@ -1,10 +1,10 @@
-"""The training step that all methods share: views, loss, learning rate, momentum."""
+"""The training step that all methods share: views, loss, learning rate, what follows the weights."""
 
 # ruff: noqa: ARG002 -- Lightning gives the hooks their arguments
 
 import math
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,59 +13,10 @@ from lightly.utils.lars import LARS
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from wootz.augment.views import two_views
 from wootz.errors import CheckpointError
-from wootz.ssl.config import BYOLConfig, MoCoConfig, PretrainConfig, SimCLRConfig
+from wootz.ssl.config import PretrainConfig
+from wootz.ssl.views import TileBatch
 from wootz.training import LAST, history_of
-
-
-class Method(Protocol):
-    """A self-supervised method: an ``nn.Module`` with an ``encoder``."""
-
-    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Compute the loss of two views of the same tiles."""
-        ...
-
-    def update(self, progress: float) -> None:
-        """Follow up after an optimiser step, e.g. move a slow copy."""
-        ...
-
-
-def build_method(
-    cfg: SimCLRConfig | MoCoConfig | BYOLConfig,
-    encoder: nn.Module,
-    *,
-    n_tiles: int,
-    batch_size: int,
-    seed: int,
-) -> nn.Module:
-    """Build a method with its heads; their weights follow from the seed.
-
-    Parameters
-    ----------
-    cfg : SimCLRConfig, MoCoConfig or BYOLConfig
-    encoder : nn.Module
-        With an attribute ``dim``.
-    n_tiles, batch_size : int
-        MoCo's queue is cut to whole global batches of other tiles, so that it rarely holds a tile's own key.
-    seed : int
-    """
-    with torch.random.fork_rng(devices=[]):  # lightly's heads draw from the global state; leave it as it was
-        torch.default_generator.manual_seed(seed)
-        match cfg.name:
-            case "simclr":
-                from wootz.ssl.simclr import SimCLR
-
-                return SimCLR(encoder, cfg)  # type: ignore[arg-type]
-            case "byol":
-                from wootz.ssl.byol import BYOL
-
-                return BYOL(encoder, cfg)  # type: ignore[arg-type]
-        from wootz.ssl.moco import MoCo
-
-        queue = min(cfg.queue, n_tiles - batch_size) // batch_size * batch_size  # type: ignore[union-attr]
-        generator = torch.Generator().manual_seed(seed)
-        return MoCo(encoder, cfg, queue=max(queue, batch_size), generator=generator)  # type: ignore[arg-type]
 
 
 class Pretraining(LightningModule):
@@ -111,13 +62,12 @@ class Pretraining(LightningModule):
             group["lr"] = group["base_lr"] * factor
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Draw two views of each tile and compute the loss."""
+        """Let the method draw its views of each tile and compute its loss."""
         words = [self.cfg.seed, 1 + self.global_step, self.global_rank]
         seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
-        first, second = two_views(batch, self.cfg.augment, generator=generator, margin_px=self.margin_px)
-        channels_last = torch.channels_last
-        return self.method(first.to(memory_format=channels_last), second.to(memory_format=channels_last))
+        views = self.method.views(TileBatch(batch, self.margin_px, self.cfg.augment, generator=generator))  # type: ignore[operator]
+        return self.method(*views)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, and let slow copies follow at once, so that a checkpoint never falls in between."""

@@ -15,7 +15,8 @@ from wootz.errors import WootzError
 from wootz.ssl.batches import Batches, Tiles
 from wootz.ssl.config import PretrainConfig
 from wootz.ssl.embedding import ENCODER_FILE
-from wootz.ssl.loop import Pretraining, build_method
+from wootz.ssl.loop import Pretraining
+from wootz.ssl.methods.build import build_method
 from wootz.ssl.monitors import draw_history
 from wootz.ssl.watch import FeatureWatch, look
 from wootz.storage import fingerprint, plain

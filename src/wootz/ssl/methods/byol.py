@@ -9,8 +9,9 @@ from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
-from wootz.ssl.config import BYOLConfig
-from wootz.ssl.precision import at_least_float32
+from wootz.ssl.methods.options import BYOLConfig
+from wootz.ssl.methods.precision import at_least_float32
+from wootz.ssl.views import TileBatch
 
 
 class BYOL(nn.Module):
@@ -39,6 +40,10 @@ class BYOL(nn.Module):
         deactivate_requires_grad(self.target_encoder)
         deactivate_requires_grad(self.target_head)
         self.criterion = NegativeCosineSimilarity()
+
+    def views(self, batch: TileBatch) -> tuple[Tensor, ...]:
+        """Draw two views of each tile."""
+        return batch.two_views()
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compute the symmetric loss of two views (B, 1, H, W), in [-1, 1]."""

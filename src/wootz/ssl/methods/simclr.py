@@ -5,8 +5,9 @@ from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
 from torch import Tensor, nn
 
-from wootz.ssl.config import SimCLRConfig
-from wootz.ssl.precision import at_least_float32
+from wootz.ssl.methods.options import SimCLRConfig
+from wootz.ssl.methods.precision import at_least_float32
+from wootz.ssl.views import TileBatch
 
 
 class SimCLR(nn.Module):
@@ -28,6 +29,10 @@ class SimCLR(nn.Module):
         self.encoder = encoder
         self.head = SimCLRProjectionHead(dim, cfg.hidden_dim or dim, cfg.output_dim)
         self.criterion = NTXentLoss(temperature=cfg.temperature, gather_distributed=True)
+
+    def views(self, batch: TileBatch) -> tuple[Tensor, ...]:
+        """Draw two views of each tile."""
+        return batch.two_views()
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compute the loss of two views (B, 1, H, W) of the same tiles; batch norm sees both at once."""

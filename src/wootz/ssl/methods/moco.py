@@ -8,8 +8,9 @@ from lightly.models.modules.heads import MoCoProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
-from wootz.ssl.config import MoCoConfig
-from wootz.ssl.precision import at_least_float32
+from wootz.ssl.methods.options import MoCoConfig
+from wootz.ssl.methods.precision import at_least_float32
+from wootz.ssl.views import TileBatch
 
 
 class MoCo(nn.Module):
@@ -57,6 +58,10 @@ class MoCo(nn.Module):
         start = torch.randn(bank.bank.shape, generator=generator)
         bank.register_buffer("bank", nn.functional.normalize(start, dim=1), persistent=True)
         bank.register_buffer("bank_ptr", torch.zeros(1, dtype=torch.long), persistent=True)
+
+    def views(self, batch: TileBatch) -> tuple[Tensor, ...]:
+        """Draw two views of each tile."""
+        return batch.two_views()
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compute the loss of two views (B, 1, H, W) and put the keys of the second into the queue."""

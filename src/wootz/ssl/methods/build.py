@@ -1,0 +1,64 @@
+"""What a self-supervised method is, and how one is built from its options."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from wootz.ssl.views import TileBatch
+
+
+class Method(Protocol):
+    """A self-supervised method: an ``nn.Module`` with an ``encoder``."""
+
+    def views(self, batch: TileBatch) -> tuple[Tensor, ...]:
+        """Draw from a batch of tiles what the loss is computed on; without gradients."""
+        ...
+
+    def __call__(self, *views: Tensor) -> Tensor:
+        """Compute the loss of such views."""
+        ...
+
+    def update(self, progress: float) -> None:
+        """Follow up after an optimiser step, e.g. move a slow copy; `progress` is in [0, 1]."""
+        ...
+
+
+def build_method(
+    cfg: Any,
+    encoder: nn.Module,
+    *,
+    n_tiles: int,
+    batch_size: int,
+    seed: int,
+) -> nn.Module:
+    """Build a method with its heads; their weights follow from the seed.
+
+    Parameters
+    ----------
+    cfg : dataclass
+        One of `wootz.ssl.methods.options`; its name chooses the method.
+    encoder : nn.Module
+        With an attribute ``dim``.
+    n_tiles, batch_size : int
+        MoCo's queue is cut to whole global batches of other tiles, so that it rarely holds a tile's own key.
+    seed : int
+    """
+    with torch.random.fork_rng(devices=[]):  # lightly's heads draw from the global state; leave it as it was
+        torch.default_generator.manual_seed(seed)
+        match cfg.name:
+            case "simclr":
+                from wootz.ssl.methods.simclr import SimCLR
+
+                return SimCLR(encoder, cfg)
+            case "byol":
+                from wootz.ssl.methods.byol import BYOL
+
+                return BYOL(encoder, cfg)
+            case "moco":
+                from wootz.ssl.methods.moco import MoCo
+
+                queue = min(cfg.queue, n_tiles - batch_size) // batch_size * batch_size
+                generator = torch.Generator().manual_seed(seed)
+                return MoCo(encoder, cfg, queue=max(queue, batch_size), generator=generator)
+    raise ValueError(f"no method {cfg.name!r}")
