@@ -280,7 +280,7 @@ def test_collapse_stops_the_run(toy_tiles, tmp_path, monkeypatch):
             for parameter in self.encoder.parameters():
                 parameter.zero_()
 
-    monkeypatch.setattr("wootz.ssl.byol.BYOL.update", collapse)
+    monkeypatch.setattr("wootz.ssl.methods.byol.BYOL.update", collapse)
     with pytest.raises(WootzError, match=r"collapsed after epoch 1: all tiles have nearly the same"):
         pretrain_tiles(toy_tiles(), options("byol", epochs=1), folder=tmp_path)
 
