@@ -114,7 +114,8 @@ class History(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._losses.append((outputs["loss"] if isinstance(outputs, dict) else outputs).detach())
+        loss = (outputs["loss"] if isinstance(outputs, dict) else outputs).detach()
+        self._losses.append(loss * trainer.accumulate_grad_batches)  # Lightning has divided by it
         if len(self._losses) % CHECK_EVERY == 0:  # not each step: reading a value waits for the GPU
             _check_finite(self._losses[-CHECK_EVERY:], trainer)
 
@@ -136,6 +137,11 @@ class History(Callback):
         storage.write_bytes(self.folder / HISTORY, text.encode())
 
 
+def step_is_whole(trainer: Trainer, batch_idx: int) -> bool:
+    """Say whether a batch of this number completes an optimiser step."""
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
 def history_of(trainer: Trainer) -> History:
     """Return the history of a trainer from `build_trainer`."""
     return next(c for c in trainer.callbacks if isinstance(c, History))  # type: ignore[attr-defined]
@@ -155,7 +161,8 @@ class LastCheckpoint(Callback):
         due = time.monotonic() - self._saved_s >= self.every_s
         if trainer.world_size > 1:
             due = trainer.strategy.reduce_boolean_decision(due, all=False)
-        if due and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if due and not is_last and step_is_whole(trainer, batch_idx):  # gradients are not in a checkpoint
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -190,7 +197,8 @@ class Ticker(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        next(self._ticks, None)
+        if step_is_whole(trainer, batch_idx):
+            next(self._ticks, None)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         close = getattr(self._ticks, "close", None)
@@ -205,6 +213,7 @@ def build_trainer(
     title: str,
     precision: str = "auto",
     devices: int = 1,
+    accumulate: int = 1,
     device: str | None = None,
     max_minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
@@ -222,6 +231,8 @@ def build_trainer(
         ``"auto"``, ``"float32"`` or ``"bf16"``; see `use_bf16`.
     devices : int
         GPUs, or processes on a CPU; more than one means DistributedDataParallel with SyncBatchNorm on GPUs.
+    accumulate : int
+        Batches whose gradients make one step; an epoch must hold whole steps.
     device : str, optional
         ``"cuda"`` or ``"cpu"``; chosen by default.
     max_minutes : float, optional
@@ -242,6 +253,7 @@ def build_trainer(
             sync_batchnorm=devices > 1 and device == "cuda",
             precision="bf16-mixed" if use_bf16(precision, device=device) else "32-true",
             max_epochs=epochs,
+            accumulate_grad_batches=accumulate,
             callbacks=[*callbacks, History(folder), LastCheckpoint(folder), ticker],
             default_root_dir=folder,
             logger=False,

@@ -47,6 +47,8 @@ class Batches:
     margin_px : int
         Context around each tile, for rotation.
     seed : int
+    accumulate : int
+        Batches per step; an epoch has whole steps only.
     position : callable
         Returns (step, rank, world size). Iteration starts where the step says, so that a run goes on in the
         middle of an epoch with the very batches that it would have seen. Every rank gets equally many.
@@ -59,23 +61,28 @@ class Batches:
         batch_size: int,
         margin_px: int,
         seed: int,
+        accumulate: int = 1,
         position: Callable[[], tuple[int, int, int]],
     ) -> None:
         self.tiles = tiles
         self.batch_size = batch_size
         self.margin_px = margin_px
         self.seed = seed
+        self.accumulate = accumulate
         self.position = position
 
     def __len__(self) -> int:
-        return len(self.tiles) // (self.batch_size * self.position()[2])
+        return len(self.tiles) // self._step_tiles(self.position()[2]) * self.accumulate
 
     def __iter__(self) -> Iterator[Tensor]:
         step, rank, world = self.position()
-        epoch, first = divmod(step, len(self))
-        rows = epoch_rows(len(self.tiles), batch_size=self.batch_size * world, seed=self.seed, epoch=epoch)
-        mine = rows[first:, rank * self.batch_size : (rank + 1) * self.batch_size]
+        epoch, first = divmod(step, len(self) // self.accumulate)
+        rows = epoch_rows(len(self.tiles), batch_size=self._step_tiles(world), seed=self.seed, epoch=epoch)
+        mine = rows[first:].reshape(-1, world, self.batch_size)[:, rank]
         return prefetch(self._read, mine)
+
+    def _step_tiles(self, world: int) -> int:
+        return self.batch_size * world * self.accumulate
 
     def _read(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(self.tiles.scaled(rows, self.margin_px))[:, None]

@@ -17,13 +17,19 @@ PRECISIONS = ("auto", "float32", "bf16")
 class PretrainConfig:
     """Options of `wootz pretrain`."""
 
-    method: Any = field(default_factory=SimCLRConfig, metadata={"help": "simclr, byol or moco"})
+    method: Any = field(
+        default_factory=SimCLRConfig,
+        metadata={"help": "simclr, byol, moco, mocov3, vicreg, swav, dino or densecl"},
+    )
     encoder: str = option("resnet18", "Architecture: small (for a CPU), resnet18 or resnet50")
     epochs: int = option(100, "Passes over the tiles")
     max_minutes: float | None = option(
         None, "Budget: the learning rate falls by the clock and training ends on time", unit="min"
     )
     batch_size: int = option(128, "Tiles per step and device")
+    accumulate: int = option(
+        1, "Batches whose gradients make one step: as batch_size x devices x accumulate, in less memory"
+    )
     optimizer: str = option("adamw", "adamw; lars for batches of 1024 and more")
     lr: float | None = option(
         None, "Largest learning rate; none: 1e-3 (adamw), 0.3 batch / 256 (lars)", unit="> 0"
@@ -44,6 +50,7 @@ class PretrainConfig:
         if self.max_minutes is not None:
             check_range("max_minutes", self.max_minutes, 0.01)
         check_range("batch_size", self.batch_size, 2)
+        check_range("accumulate", self.accumulate, 1)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         for key in ("lr", "weight_decay"):
             value = getattr(self, key)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from wootz.errors import CheckpointError
 from wootz.ssl.config import PretrainConfig
 from wootz.ssl.views import TileBatch
-from wootz.training import LAST, history_of
+from wootz.training import LAST, history_of, step_is_whole
 
 
 class Pretraining(LightningModule):
@@ -47,9 +47,8 @@ class Pretraining(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build AdamW or LARS without weight decay on norms and biases."""
-        return build_optimizer(
-            self.method, self.cfg, batch_size=self.cfg.batch_size * self.trainer.world_size
-        )
+        batch_size = self.cfg.batch_size * self.cfg.accumulate * self.trainer.world_size
+        return build_optimizer(self.method, self.cfg, batch_size=batch_size)
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
         """Move tiles without waiting for the copy."""
@@ -63,7 +62,8 @@ class Pretraining(LightningModule):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Let the method draw its views of each tile and compute its loss."""
-        words = [self.cfg.seed, 1 + self.global_step, self.global_rank]
+        part = batch_idx % self.cfg.accumulate
+        words = [self.cfg.seed, 1 + self.global_step, self.global_rank, part]
         seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
         views = self.method.views(TileBatch(batch, self.margin_px, self.cfg.augment, generator=generator))  # type: ignore[operator]
@@ -79,8 +79,8 @@ class Pretraining(LightningModule):
         self.trainer.should_stop = self.progress() >= 1
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """End the training when its time is over."""
-        if self.progress() >= 1:
+        """End the training when its time is over, after a whole step."""
+        if step_is_whole(self.trainer, batch_idx) and self.progress() >= 1:
             self.trainer.should_stop = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

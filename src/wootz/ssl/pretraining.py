@@ -122,7 +122,7 @@ def pretrain_tiles(
     method = build_method(cfg.method, encoder, n_tiles=len(tiles), batch_size=batch, seed=cfg.seed)
     about = {**(about or {}), "method": cfg.method.name, "config": plain(dataclasses.asdict(cfg))}
     margin_px = context_px(sample.shape[-1], cfg.augment)
-    n_steps = len(tiles) // batch * cfg.epochs
+    n_steps = len(tiles) // (batch * cfg.accumulate) * cfg.epochs
     module = Pretraining(method, cfg, margin_px=margin_px, n_steps=n_steps, origin=_origin(about, len(tiles)))
     trainer = build_trainer(
         folder,
@@ -130,6 +130,7 @@ def pretrain_tiles(
         title=f"pretrain {cfg.method.name}",
         precision=cfg.precision,
         devices=cfg.devices,
+        accumulate=cfg.accumulate,
         max_minutes=cfg.max_minutes,
         callbacks=[FeatureWatch(sample, method=cfg.method.name)],
     )
@@ -138,6 +139,7 @@ def pretrain_tiles(
         batch_size=cfg.batch_size,
         margin_px=margin_px,
         seed=cfg.seed,
+        accumulate=cfg.accumulate,
         position=lambda: (trainer.global_step, trainer.global_rank, trainer.world_size),
     )
     history = fit(trainer, module, batches)
@@ -162,11 +164,13 @@ def checked_sample(tiles: Tiles, cfg: PretrainConfig) -> np.ndarray:
     WootzError
         If there are fewer tiles than one step needs, they differ in size, or all are constant.
     """
-    n, needed = len(tiles), cfg.batch_size * cfg.devices
+    n, n_batches = len(tiles), cfg.devices * cfg.accumulate
+    needed = cfg.batch_size * n_batches
     if n < needed:
-        advice = f"set batch_size={n}, or " if n >= MIN_TILES else ""
+        times = f" times accumulate={cfg.accumulate}" if cfg.accumulate > 1 else ""
+        advice = f"set batch_size={n // n_batches}, or " if n >= MIN_TILES * n_batches else ""
         raise WootzError(
-            f"batch_size={cfg.batch_size} on {cfg.devices} device(s) needs {needed} tiles, but there "
+            f"batch_size={cfg.batch_size} on {cfg.devices} device(s){times} needs {needed} tiles, but there "
             f"{'is' if n == 1 else 'are'} only {n}; {advice}ingest more images or make smaller, overlapping "
             "tiles."
         )

@@ -24,7 +24,7 @@ class Method(Protocol):
         ...
 
 
-def build_method(
+def build_method(  # noqa: PLR0911 -- one return for each method
     cfg: Any,
     encoder: nn.Module,
     *,
@@ -41,7 +41,7 @@ def build_method(
     encoder : nn.Module
         With an attribute ``dim``.
     n_tiles, batch_size : int
-        MoCo's queue is cut to whole global batches of other tiles, so that it rarely holds a tile's own key.
+        A queue is cut to whole global batches of other tiles, so that it rarely holds a tile's own key.
     seed : int
     """
     with torch.random.fork_rng(devices=[]):  # lightly's heads draw from the global state; leave it as it was
@@ -58,7 +58,59 @@ def build_method(
             case "moco":
                 from wootz.ssl.methods.moco import MoCo
 
-                queue = min(cfg.queue, n_tiles - batch_size) // batch_size * batch_size
+                queue = _queue_length(cfg.queue, n_tiles=n_tiles, batch_size=batch_size)
                 generator = torch.Generator().manual_seed(seed)
                 return MoCo(encoder, cfg, queue=max(queue, batch_size), generator=generator)
+            case "mocov3":
+                from wootz.ssl.methods.mocov3 import MoCoV3
+
+                return MoCoV3(encoder, cfg)
+            case "vicreg":
+                from wootz.ssl.methods.vicreg import VICReg
+
+                return VICReg(encoder, cfg)
+            case "swav":
+                from wootz.ssl.methods.swav import SwaV
+
+                queue = _queue_length(cfg.queue, n_tiles=n_tiles, batch_size=batch_size)
+                generator = torch.Generator().manual_seed(seed)
+                return SwaV(encoder, cfg, queue=queue, generator=generator)
+            case "dino":
+                from wootz.ssl.methods.dino import DINO
+
+                return DINO(encoder, cfg)
+            case "densecl":
+                from wootz.ssl.methods.densecl import DenseCL
+
+                queue = _queue_length(cfg.queue, n_tiles=n_tiles, batch_size=batch_size)
+                generator = torch.Generator().manual_seed(seed)
+                return DenseCL(encoder, cfg, queue=max(queue, batch_size), generator=generator)
+            case "pirl" | "cpc" | "relpatch" | "gapfill":
+                return _pretext_method(cfg, encoder)
     raise ValueError(f"no method {cfg.name!r}")
+
+
+def _pretext_method(cfg: Any, encoder: nn.Module) -> nn.Module:
+    """Build a method that asks about a tile's own parts."""
+    match cfg.name:
+        case "pirl":
+            from wootz.ssl.methods.pirl import PIRL
+
+            return PIRL(encoder, cfg)
+        case "cpc":
+            from wootz.ssl.methods.cpc import CPC
+
+            return CPC(encoder, cfg)
+        case "relpatch":
+            from wootz.ssl.methods.relpatch import RelPatch
+
+            return RelPatch(encoder, cfg)
+        case _:
+            from wootz.ssl.methods.gapfill import GapFill
+
+            return GapFill(encoder, cfg)
+
+
+def _queue_length(longest: int, *, n_tiles: int, batch_size: int) -> int:
+    """Cut a queue to whole global batches of other tiles; 0 where there are none."""
+    return min(longest, n_tiles - batch_size) // batch_size * batch_size

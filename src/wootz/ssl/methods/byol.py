@@ -1,7 +1,6 @@
 """BYOL: predict what a slow copy of the network makes of the other view."""
 
 import copy
-import math
 
 import torch
 from lightly.loss import NegativeCosineSimilarity
@@ -9,6 +8,7 @@ from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
+from wootz.ssl.methods.momentum import rising_momentum
 from wootz.ssl.methods.options import BYOLConfig
 from wootz.ssl.methods.precision import at_least_float32
 from wootz.ssl.views import TileBatch
@@ -57,6 +57,6 @@ class BYOL(nn.Module):
 
     def update(self, progress: float) -> None:
         """Let the target follow; `progress` of the training is in [0, 1]."""
-        momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * min(progress, 1.0)) + 1) / 2
+        momentum = rising_momentum(self.momentum, progress=progress)
         update_momentum(self.encoder, self.target_encoder, m=momentum)
         update_momentum(self.head, self.target_head, m=momentum)

@@ -8,6 +8,7 @@ from lightly.models.modules.heads import MoCoProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
+from wootz.ssl.methods.keys import encode_in_parts
 from wootz.ssl.methods.options import MoCoConfig
 from wootz.ssl.methods.precision import at_least_float32
 from wootz.ssl.views import TileBatch
@@ -30,8 +31,7 @@ class MoCo(nn.Module):
     -----
     lightly keeps its queue out of the state dict, so that a resumed run would start over with random
     negatives; here it is part of it. In place of shuffling between GPUs, keys are encoded in random parts of
-    the batch (He et al. 2020, section 3.3): queries share one batch statistic, keys do not, so it cannot give
-    the pair away.
+    the batch; see `encode_in_parts`.
 
     References
     ----------
@@ -77,10 +77,8 @@ class MoCo(nn.Module):
         update_momentum(self.head, self.key_head, m=self.momentum)
 
     def _keys(self, views: Tensor) -> Tensor:
-        """Encode strided parts of the batch; which tiles share a part is random as the batch's order is."""
-        n_groups = max(1, min(self.key_groups, len(views) // 4))
-        keys = [self.key_head(self.key_encoder(views[part::n_groups])) for part in range(n_groups)]
-        out = keys[0].new_empty(len(views), keys[0].shape[1])
-        for part, values in enumerate(keys):
-            out[part::n_groups] = values
-        return out
+        """Encode the views in parts, so that batch statistics tell nothing about the pairs."""
+        (keys,) = encode_in_parts(
+            views, lambda part: (self.key_head(self.key_encoder(part)),), n_parts=self.key_groups
+        )
+        return keys
