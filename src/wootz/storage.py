@@ -205,7 +205,7 @@ def damaged(path: Path, what: str) -> str:
     """Word the message about a file that is not what was written."""
     return (
         f"{path} is damaged ({what}; its checksum does not fit) and was not read; restore the file from a "
-        "backup, or call wootz.open(ARCHIVE).repair(), which sets damaged parts aside, and run the same "
+        "backup, or run `wootz repair ARCHIVE`, which sets damaged parts aside, and then the same "
         "commands again: they fill the gaps."
     )
 

@@ -299,13 +299,20 @@ def test_damaged_record_is_moved_aside_and_the_cell_runs_again(tmp_path):
     assert path.with_suffix(".damaged").exists()
 
 
-def test_two_processes_cannot_share_a_folder(tmp_path):
-    def inner(params, folder):
-        with pytest.raises(WootzError, match="another process"):
-            go(toy(), Counting(), tmp_path)
+def test_two_processes_share_the_cells_of_a_folder(tmp_path):
+    beside, reports = Counting(), []
+
+    def first(params, folder):
+        if not reports:  # while this cell is at work, the same command is started again
+            reports.append(go(toy(), beside, tmp_path))
         return figures(params)
 
-    assert go(toy(grid={"data": ["b2"], "start": ["random"], "seed": [0]}), inner, tmp_path).n_done == 1
+    report = go(toy(), first, tmp_path)
+    assert len(beside.calls) == 11
+    assert (reports[0].n_done, reports[0].n_left) == (11, 1)
+    assert "another process" in reports[0].reason
+    assert (report.n_done, report.n_left) == (12, 0)
+    assert report.cells["seed"].value_counts().tolist() == [4, 4, 4]
 
 
 def test_budget_stops_before_a_cell_that_would_exceed_it(tmp_path, monkeypatch, capsys):

@@ -6,6 +6,7 @@ import pytest
 
 import wootz
 from wootz.archive import Archive
+from wootz.cli.main import main
 from wootz.errors import ArchiveError
 from wootz.fields import NewField
 
@@ -100,7 +101,7 @@ def test_damaged_images_table(archive, harm):
         case _:
             path.unlink()
     fresh = wootz.open(archive.path)
-    with pytest.raises(ArchiveError, match=rf"{path.name} is damaged.*repair\(\)"):
+    with pytest.raises(ArchiveError, match=rf"{path.name} is damaged.*`wootz repair"):
         _ = fresh.images
     found = fresh.check()
     assert found["what"].tolist() == ["table images"]
@@ -135,6 +136,17 @@ def test_damaged_mask(archive):
     assert archive.repair()["what"].tolist() == ["masks"]
     assert archive.annotations.empty
     assert archive.check().empty
+
+
+def test_repair_from_the_command_line(archive, capsys):
+    path = archive.path / archive.annotations["file"][0]
+    flip(path, 60)
+    assert main(["repair", str(archive.path)]) == 0
+    said = capsys.readouterr().out
+    assert str(path.relative_to(archive.path)) in said
+    assert (archive.path / "damaged" / path.relative_to(archive.path)).exists()
+    assert main(["repair", str(archive.path)]) == 0
+    assert "is sound" in capsys.readouterr().out
 
 
 def test_sound_archive_is_left_alone(archive):

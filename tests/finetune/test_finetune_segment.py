@@ -33,7 +33,7 @@ def some_fields(rng: np.random.Generator, n: int) -> tuple[list[np.ndarray], lis
 
 
 def small_config(**options) -> SegmentConfig:
-    given = {"steps": 6, "batch": 2, "crop_px": 32, "validate_every": 2, "lr": 3e-3, **options}
+    given = {"steps": 6, "batch_size": 2, "crop_px": 32, "validate_every": 2, "lr": 3e-3, **options}
     return SegmentConfig(**given)
 
 
@@ -61,7 +61,7 @@ def untrained() -> Segmenter:
 
 def test_learns_a_layer_and_chooses_the_step_on_val(tmp_path):
     rng = np.random.default_rng(0)
-    cfg = small_config(steps=40, batch=4, validate_every=10, downscale=2, average_decay=0.8)
+    cfg = small_config(steps=40, batch_size=4, validate_every=10, downscale=2, average_decay=0.8)
     result = train(some_fields(rng, 4), cfg, tmp_path, val=some_fields(rng, 2))
     assert result.val_scores is not None
     judged = result.history

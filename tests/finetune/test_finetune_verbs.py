@@ -50,7 +50,7 @@ def start(archive: Archive, command: str):
 
 
 def segment_config(**options) -> FinetuneConfig:
-    task = SegmentConfig(steps=30, batch=4, crop_px=32, validate_every=15, lr=3e-3, average_decay=0.8)
+    task = SegmentConfig(steps=30, batch_size=4, crop_px=32, validate_every=15, lr=3e-3, average_decay=0.8)
     return FinetuneConfig(task=task, **{"encoder": "random:small", "precision": "float32", **options})
 
 

@@ -33,7 +33,10 @@ class StudyConfig:
     budget_minutes: float = option(120.0, "stop before the cell that would end later than this", unit="min")
     retry_failed: bool = option(True, "run cells again that failed before")
     data: str = option("", "folder of the public micrographs, for the studies that run on them")
-    jobs: str = option("local", "where cells run: local (one after the other, here)")
+    jobs: str = option(
+        "local",
+        "where cells run: local (one after the other; start the command again beside for more at once)",
+    )
 
     def __post_init__(self) -> None:
         check_range("budget_minutes", self.budget_minutes, 0)
@@ -92,7 +95,7 @@ def run_study(name: str, cfg: StudyConfig) -> StudyReport:
     Raises
     ------
     WootzError
-        If there is no such study, its file is wrong, or another process works on it.
+        If there is no such study, or its file is wrong.
     """
     study = load_study(name)
     return execute(study, build_experiment(study.experiment, data=cfg.data), cfg=cfg)

@@ -1,12 +1,13 @@
 """Run the cells of a study: one JSON each, resumable, within a time budget, no failure lost."""
 
+import contextlib
 import inspect
 import json
 import os
 import platform
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import Any
 
 from wootz import __version__, storage
 from wootz.apps.study_grid import Experiment, Params, cell_id
-from wootz.errors import WootzError
 from wootz.manifest import now
 from wootz.progress import say
 
 PACKAGES = ("numpy", "torch", "lightly", "faiss-cpu", "scikit-learn", "segmentation-models-pytorch")
 MAX_CRASHES = 3
 QUIET_S = 2.0
+WAIT_S = 5.0
 
 
 @dataclass
@@ -104,7 +105,7 @@ def run_cells(
     cells : list of dict
         Parameters, in the order in which to run.
     folder : Path
-        Folder of the study; only one process at a time works in it.
+        Folder of the study. Several processes may work in it at once: each cell is run by one of them.
     fixed : dict
         Given to `Experiment.prepare`.
     budget_s : float
@@ -115,38 +116,17 @@ def run_cells(
 
     Raises
     ------
-    WootzError
-        If another process works in the folder.
     KeyboardInterrupt
         When interrupted; the cell at work is noted as interrupted and runs again next time.
     """
     store = CellStore(folder)
-    lock = storage.try_lock(folder / ".lock")
-    if lock is None:
-        raise WootzError(
-            f"another process works on the study in {folder}; wait for it, or give another out=."
-        )
-    try:
-        return _run(store, experiment, cells, fixed=fixed, budget_s=budget_s, retry_failed=retry_failed)
-    finally:
-        storage.unlock(lock)
-
-
-def _run(
-    store: CellStore,
-    experiment: Experiment,
-    cells: list[Params],
-    *,
-    fixed: Params,
-    budget_s: float,
-    retry_failed: bool,
-) -> Outcome:
     start = time.monotonic()
     known = [(params, store.load(params)) for params in cells]
     waiting = [params for params, record in known if _is_open(record, retry_failed=retry_failed)]
     outcome = Outcome([record for params, record in known if record is not None and params not in waiting])
     say(f"{len(cells)} cells: {len(cells) - len(waiting)} done before, {len(waiting)} to run")
     shared = _prepare(store, experiment, fixed) if waiting else None
+    elsewhere = []
     for i, params in enumerate(waiting):
         spent = time.monotonic() - start
         expected = expected_seconds(params, outcome.records)
@@ -158,10 +138,33 @@ def _run(
             )
             say(f"stopping before {describe(params)}: {outcome.reason}")
             break
-        record = _run_cell(store, experiment, params, shared=shared)
+        with _claim(store.path(params).with_suffix(".lock")) as is_mine:
+            if not is_mine:
+                elsewhere.append(params)
+                continue
+            record = store.load(params)
+            if record is None or _is_open(record, retry_failed=retry_failed):
+                record = _run_cell(store, experiment, params, shared=shared)
         outcome.records.append(record)
         _report(record, done=i + 1, total=len(waiting), spent=time.monotonic() - start)
+    for params in elsewhere:
+        record = store.load(params)
+        if record is not None and record["status"] == "done":
+            outcome.records.append(record)
+        else:
+            outcome.left.append(params)
+            outcome.reason = outcome.reason or "another process that works on them"
     return outcome
+
+
+@contextlib.contextmanager
+def _claim(path: Path) -> Iterator[bool]:
+    """Say whether a cell is ours to run; the system frees the claim when its process dies."""
+    lock = storage.try_lock(path)
+    try:
+        yield lock is not None
+    finally:
+        storage.unlock(lock)
 
 
 def _is_open(record: Mapping[str, Any] | None, *, retry_failed: bool) -> bool:
@@ -183,14 +186,26 @@ def _prepare(store: CellStore, experiment: Experiment, fixed: Params) -> Path | 
         return None
     shared = store.folder / "shared"
     shared.mkdir(exist_ok=True)
+    while (lock := storage.try_lock(store.folder / ".lock")) is None:
+        say("waiting for another process that prepares this study ...")
+        time.sleep(WAIT_S)
+    try:
+        _prepare_once(store, experiment.prepare, fixed, shared=shared)
+    finally:
+        storage.unlock(lock)
+    return shared
+
+
+def _prepare_once(
+    store: CellStore, prepare: Callable[..., Mapping[str, Any]], fixed: Params, *, shared: Path
+) -> None:
     start = time.monotonic()
-    figures = dict(experiment.prepare(dict(fixed), shared))
+    figures = dict(prepare(dict(fixed), shared))
     note = {"figures": figures, "seconds": round(time.monotonic() - start, 2), "versions": versions()}
     path = store.folder / "prepare.json"
     if path.exists():  # the first time is the one that did the work
         note["seconds"] = max(note["seconds"], json.loads(path.read_text())["seconds"])
     storage.write_json(path, note)
-    return shared
 
 
 def _run_cell(

@@ -136,6 +136,13 @@ COMMANDS: dict[str, Command] = {
         "wootz.cli.verbs:report",
         (1, 2),
     ),
+    "repair": Command(
+        "damaged files of an archive set aside, so that the rest works and the gaps can be filled",
+        "ARCHIVE",
+        "wootz.repair_config:RepairConfig",
+        "wootz.cli.verbs:repair",
+        (1, 1),
+    ),
     "study": Command(
         "a grid of experiments, resumable, within a time budget, to a table and a figure",
         "NAME",

@@ -1,6 +1,7 @@
 """The entry point ``wootz``."""
 
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,9 @@ EXIT_INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 the input is wrong, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Threads that wait for work sleep. By default they spin, and where another program uses a core they take
+    # it from the threads that have work: prediction then took four times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         return _dispatch(words)
     except WootzError as error:

@@ -64,6 +64,30 @@ def measure(paths: Sequence[str], cfg: Any) -> Any:
     return chain.measure(wootz.open(paths[0]), cfg)
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """What `repair` found and set aside."""
+
+    archive: Path
+    found: list[str]
+
+    def summary(self) -> str:
+        """Return a line for each damaged part."""
+        if not self.found:
+            return f"{self.archive} is sound: every file is what was written."
+        aside = f"{len(self.found)} damaged parts set aside in {self.archive / 'damaged'}:"
+        again = "Run the commands that made them again (ingest, embed, ...): they fill the gaps."
+        return "\n".join([aside, *(f"- {line}" for line in self.found), again])
+
+
+def repair(paths: Sequence[str], cfg: Any) -> Repaired:
+    """Look at every file of an archive and set aside what is not what was written."""
+    archive = wootz.open(paths[0])
+    found = archive.repair(deep=cfg.deep)
+    lines = [f"{row['file']} ({row['what']}): {row['problem']}" for row in found.to_dict("records")]
+    return Repaired(archive.path, lines)
+
+
 def report(paths: Sequence[str], cfg: Any) -> Written:
     """Write the report of an archive, by default into its own folder."""
     from wootz.apps.report import build_report

@@ -14,7 +14,7 @@ class SegmentConfig:
     name: str = option("segment", "kind of head")
     steps: int = option(600, "training steps; with max_minutes the schedule ends at whichever comes first")
     max_minutes: float | None = option(None, "stop the training after this time", unit="min")
-    batch: int = option(8, "crops a step")
+    batch_size: int = option(8, "crops a step")
     crop_px: int = option(256, "side of a crop and of a prediction window, after downscale", unit="px")
     downscale: int = option(1, "shrink fields by this whole factor first, so that a crop sees more context")
     lr: float = option(1e-3, "peak learning rate of AdamW's one-cycle schedule")
@@ -38,7 +38,7 @@ class SegmentConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         check_choice("task.class_weights", self.class_weights, ("auto", "none"))
-        for key in ("steps", "batch", "downscale", "validate_every"):
+        for key in ("steps", "batch_size", "downscale", "validate_every"):
             check_range(f"task.{key}", getattr(self, key), 1)
         check_range("task.crop_px", self.crop_px, 32)
         check_range("task.lr", self.lr, 1e-8, 1.0)

@@ -63,7 +63,7 @@ class CropBatches:
 
     def _draw(self, words: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         generator = step_generator(*words)
-        return random_crops(self.fields, self.masks, self.options, n=self.cfg.batch, generator=generator)
+        return random_crops(self.fields, self.masks, self.options, n=self.cfg.batch_size, generator=generator)
 
     # Lightning asks loaders for their state before it resumes within an epoch; ours is the step itself.
     def state_dict(self) -> dict[str, Any]:

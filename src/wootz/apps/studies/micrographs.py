@@ -14,7 +14,7 @@ from wootz.errors import WootzError
 from wootz.ingest import IngestConfig, ingest
 
 TILE_PX = 128
-CROPS = {"crop_px": 224, "batch": 6, "steps": 600, "validate_every": 100}
+CROPS = {"crop_px": 224, "batch_size": 6, "steps": 600, "validate_every": 100}
 
 
 @dataclass(frozen=True)

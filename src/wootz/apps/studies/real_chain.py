@@ -173,15 +173,15 @@ def _quick_pick(archive: Archive, item: MicrographSet, *, seed: int) -> dict[str
 
 
 def _wootz(archive: Archive, item: MicrographSet, *, encoder: str, seed: int) -> dict[str, np.ndarray]:
-    from wootz.finetune import FinetuneConfig, PredictConfig, SegmentConfig
+    from wootz.finetune import FinetuneConfig, SegmentConfig, load_segmenter
 
     task = SegmentConfig(**GREYS | item.segment)
-    train = image_ids(archive, item, ("train",))
+    train = image_ids(archive, item, ("train", "val"))  # as the quick pick; val chose the options before
     options = FinetuneConfig(task=task, encoder=encoder, scheme=item.name, images=train, seed=seed)
-    head = chain.finetune(archive, options)
+    head = load_segmenter(chain.finetune(archive, options).checkpoint)
+    # not through the archive, which keeps one prediction per image: cells may run side by side
     test = image_ids(archive, item, ("test",))
-    chain.predict(archive, PredictConfig(head=str(head.checkpoint), images=test))
-    return {i: archive.mask(i, scheme=item.name, kind="prediction") for i in test}
+    return {i: head.predict_mask(archive.scaled_field(i)) for i in test}
 
 
 def _score(archive: Archive, item: MicrographSet, masks: dict[str, np.ndarray]) -> dict[str, Any]:
