@@ -325,6 +325,7 @@ def test_rendered_folder_brings_its_masks(tmp_path):
         archive.classes("fields")[["id", "name"]].values.tolist() == classes[["id", "name"]].values.tolist()
     )
     assert archive.images["specimen"].is_unique
+    assert set(archive.images["origin"]) == {"rendered"}
     assert archive.images["pixel_size_row_nm"].notna().all()
 
 

@@ -125,6 +125,9 @@ def _columns(found: Sequence[Found], cfg: IngestConfig) -> tuple[dict[Path, dict
     """Join the sources; a table overrules the pattern, fixed splits overrule the table."""
     files = [f.path for f in found]
     columns: dict[Path, dict[str, Any]] = {f.path: {"set": cfg.set or f.set_name} for f in found}
+    for f in found:
+        if f.rendered is not None:  # the sampling mixes real and rendered tiles by this column
+            columns[f.path]["origin"] = "rendered"
     remarks: list[str] = []
     for name, join in _name_and_table_joins(found, files, cfg):
         for path, values in join.values.items():

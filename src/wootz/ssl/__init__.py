@@ -17,6 +17,7 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "RelPatchConfig": "methods.pretext_options",
     "GapFillConfig": "methods.pretext_options",
     "PretrainConfig": "config",
+    "SamplingConfig": "sampling_options",
     "SimCLRConfig": "methods.options",
     "EmbedResult": "embedding",
     "embed": "embedding",

@@ -1,4 +1,4 @@
-"""Whole batches of tiles, each tile once per epoch, in an order that depends on seed and epoch alone."""
+"""Whole batches of tiles; which tiles an epoch draws, and their order, depend on seed and epoch alone."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wootz.ssl.sampling import Sampling, draw_rows
 from wootz.training import prefetch
 
 
@@ -22,18 +23,28 @@ class Tiles(Protocol):
         ...
 
 
-def epoch_rows(n_tiles: int, *, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+def epoch_rows(
+    n_tiles: int, *, batch_size: int, seed: int, epoch: int, sampling: Sampling | None = None
+) -> np.ndarray:
     """Draw the batches of an epoch.
+
+    Parameters
+    ----------
+    n_tiles, batch_size, seed, epoch : int
+    sampling : Sampling, optional
+        Shares of the tiles, from `plan_sampling`; left out, all have the same.
 
     Returns
     -------
     (n_tiles // batch_size, batch_size) int
-        Row numbers without repeats; the tiles left over come in other epochs.
+        Row numbers, without repeats unless a tile's share of the draws exceeds one; the tiles left over come
+        in other epochs.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(n_tiles)
     n_batches = n_tiles // batch_size
-    return order[: n_batches * batch_size].reshape(n_batches, batch_size)
+    n_draws = n_batches * batch_size
+    order = rng.permutation(n_tiles)[:n_draws] if sampling is None else draw_rows(sampling, n_draws, rng=rng)
+    return order.reshape(n_batches, batch_size)
 
 
 class Batches:
@@ -49,6 +60,8 @@ class Batches:
     seed : int
     accumulate : int
         Batches per step; an epoch has whole steps only.
+    sampling : Sampling, optional
+        How often each tile is drawn; left out, once in an epoch.
     position : callable
         Returns (step, rank, world size). Iteration starts where the step says, so that a run goes on in the
         middle of an epoch with the very batches that it would have seen. Every rank gets equally many.
@@ -62,6 +75,7 @@ class Batches:
         margin_px: int,
         seed: int,
         accumulate: int = 1,
+        sampling: Sampling | None = None,
         position: Callable[[], tuple[int, int, int]],
     ) -> None:
         self.tiles = tiles
@@ -69,6 +83,7 @@ class Batches:
         self.margin_px = margin_px
         self.seed = seed
         self.accumulate = accumulate
+        self.sampling = sampling
         self.position = position
 
     def __len__(self) -> int:
@@ -77,7 +92,13 @@ class Batches:
     def __iter__(self) -> Iterator[Tensor]:
         step, rank, world = self.position()
         epoch, first = divmod(step, len(self) // self.accumulate)
-        rows = epoch_rows(len(self.tiles), batch_size=self._step_tiles(world), seed=self.seed, epoch=epoch)
+        rows = epoch_rows(
+            len(self.tiles),
+            batch_size=self._step_tiles(world),
+            seed=self.seed,
+            epoch=epoch,
+            sampling=self.sampling,
+        )
         mine = rows[first:].reshape(-1, world, self.batch_size)[:, rank]
         return prefetch(self._read, mine)
 

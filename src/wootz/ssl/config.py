@@ -7,6 +7,7 @@ from wootz.augment.config import AugmentConfig
 from wootz.errors import WootzError
 from wootz.options import check_choice, check_range, option
 from wootz.ssl.methods.options import SimCLRConfig
+from wootz.ssl.sampling_options import SamplingConfig
 
 ENCODERS = ("small", "resnet18", "resnet50")
 OPTIMIZERS = ("adamw", "lars")
@@ -39,9 +40,19 @@ class PretrainConfig:
     precision: str = option("auto", "auto: bf16 where the hardware is made for it; float32, bf16")
     devices: int = option(1, "GPUs, or processes on a CPU")
     include_uninformative: bool = option(False, "Train on tiles without contrast too")
+    single_image: str = option(
+        "", "Id or file name of one large image to train on, by windows at random places; empty: all tiles"
+    )
+    windows: int = option(4096, "Windows of the single image, in place of tiles; the same in every epoch")
+    windows_scale_max: float = option(
+        2.0, "Largest window of the single image, shrunk to a tile", unit="sides of a tile, at least 1"
+    )
     seed: int = option(0, "Seed of weights, order and views")
     augment: AugmentConfig = field(
         default_factory=AugmentConfig, metadata={"help": "what may differ between two views of a tile"}
+    )
+    sampling: SamplingConfig = field(
+        default_factory=SamplingConfig, metadata={"help": "which tiles are drawn, and how often"}
     )
 
     def __post_init__(self) -> None:
@@ -59,6 +70,8 @@ class PretrainConfig:
         check_range("warmup_frac", self.warmup_frac, 0, 0.9)
         check_choice("precision", self.precision, PRECISIONS)
         check_range("devices", self.devices, 1)
+        check_range("windows", self.windows, 2)
+        check_range("windows_scale_max", self.windows_scale_max, 1, 16)
         check_range("seed", self.seed, 0)
 
 

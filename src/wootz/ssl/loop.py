@@ -29,6 +29,8 @@ class Pretraining(LightningModule):
     cfg : PretrainConfig
     margin_px : int
         Context that the batches carry around each tile.
+    shift_px : int
+        Part of the context by which the window of a view may lie off its tile.
     n_steps : int
         Of the whole training, if no time budget ends it earlier.
     origin : str
@@ -36,12 +38,20 @@ class Pretraining(LightningModule):
     """
 
     def __init__(
-        self, method: nn.Module, cfg: PretrainConfig, *, margin_px: int, n_steps: int, origin: str
+        self,
+        method: nn.Module,
+        cfg: PretrainConfig,
+        *,
+        margin_px: int,
+        n_steps: int,
+        origin: str,
+        shift_px: int = 0,
     ) -> None:
         super().__init__()
         self.method = method
         self.cfg = cfg
         self.margin_px = margin_px
+        self.shift_px = shift_px
         self.n_steps = n_steps
         self.origin = origin
 
@@ -66,7 +76,10 @@ class Pretraining(LightningModule):
         words = [self.cfg.seed, 1 + self.global_step, self.global_rank, part]
         seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
-        views = self.method.views(TileBatch(batch, self.margin_px, self.cfg.augment, generator=generator))  # type: ignore[operator]
+        tiles = TileBatch(
+            batch, self.margin_px, self.cfg.augment, generator=generator, shift_px=self.shift_px
+        )
+        views = self.method.views(tiles)  # type: ignore[operator]
         return self.method(*views)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

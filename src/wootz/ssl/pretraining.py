@@ -18,8 +18,11 @@ from wootz.ssl.embedding import ENCODER_FILE
 from wootz.ssl.loop import Pretraining
 from wootz.ssl.methods.build import build_method
 from wootz.ssl.monitors import draw_history
+from wootz.ssl.sampling import Sampling, sampling_table
+from wootz.ssl.selection import select_tiles
 from wootz.ssl.watch import FeatureWatch, look
-from wootz.storage import fingerprint, plain
+from wootz.ssl.windows import random_windows
+from wootz.storage import fingerprint, plain, write_bytes
 from wootz.training import build_trainer, fit
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ SAMPLE_TILES = 512
 MIN_TILES = 8
 MIN_CONTRAST = 1e-4
 CURVES_FILE = "history.png"
+SAMPLING_FILE = "sampling.csv"
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,13 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
     ----------
     tiles : TileSet
         All of one size. Those flagged as duplicates are left out (a copy would be taken for another tile),
-        and those flagged uninformative unless the options say otherwise.
+        and those flagged uninformative unless the options say otherwise. With ``single_image``, those that
+        are left of that image say where its windows lie; see `wootz.ssl.windows.random_windows`.
     cfg : PretrainConfig
     run : Run
-        In ``run.folder`` go encoder.pt, last.ckpt, history.csv and history.png. A folder with a last.ckpt of
-        the same options and tiles goes on from there, to the same result.
+        In ``run.folder`` go encoder.pt, last.ckpt, history.csv, history.png and, where not every tile is
+        drawn once, sampling.csv. A folder with a last.ckpt of the same options and tiles goes on from there,
+        to the same result.
 
     Raises
     ------
@@ -92,17 +98,30 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
         If there are too few tiles for a batch, all are constant, the loss is not finite, or the features
         collapse.
     """
-    flags = ["duplicate"] if cfg.include_uninformative else ["duplicate", "uninformative"]
-    left_out = tiles.frame.reindex(columns=flags).eq(True).any(axis=1).to_numpy()
-    tiles = tiles.select(~left_out)
+    selected = select_tiles(tiles, cfg)
+    tiles, sampling = selected.tiles, selected.sampling
     digest = hashlib.sha256("\n".join(tiles.tile_ids.tolist()).encode()).hexdigest()
     about = {"run": run.id, "tiles_fingerprint": digest}
-    result = pretrain_tiles(tiles, cfg, folder=Path(run.folder), about=about)
-    return dataclasses.replace(result, n_left_out=int(left_out.sum()))
+    source: Tiles = tiles
+    if cfg.single_image:
+        scale_max = cfg.windows_scale_max
+        source = random_windows(tiles, cfg.single_image, n=cfg.windows, scale_max=scale_max, seed=cfg.seed)
+    if sampling is not None:
+        about["shares_fingerprint"] = hashlib.sha256(sampling.shares.tobytes()).hexdigest()
+        table = sampling_table(tiles.frame, sampling, balance=cfg.sampling.balance)
+        Path(run.folder).mkdir(parents=True, exist_ok=True)
+        write_bytes(Path(run.folder) / SAMPLING_FILE, table.to_csv(index=False, float_format="%.6g").encode())
+    result = pretrain_tiles(source, cfg, folder=Path(run.folder), about=about, sampling=sampling)
+    return dataclasses.replace(result, n_left_out=selected.n_left_out)
 
 
 def pretrain_tiles(
-    tiles: Tiles, cfg: PretrainConfig, *, folder: Path, about: dict[str, Any] | None = None
+    tiles: Tiles,
+    cfg: PretrainConfig,
+    *,
+    folder: Path,
+    about: dict[str, Any] | None = None,
+    sampling: Sampling | None = None,
 ) -> PretrainResult:
     """Pretrain on anything that reads tiles; see `pretrain`.
 
@@ -114,6 +133,8 @@ def pretrain_tiles(
     folder : Path
     about : dict, optional
         Further provenance for the encoder's file.
+    sampling : Sampling, optional
+        How often each tile is drawn; left out, once in an epoch.
     """
     sample = checked_sample(tiles, cfg)
     encoder = build_encoder(cfg.encoder, generator_seed=cfg.seed).to(memory_format=torch.channels_last)
@@ -121,9 +142,17 @@ def pretrain_tiles(
     batch = cfg.batch_size * cfg.devices
     method = build_method(cfg.method, encoder, n_tiles=len(tiles), batch_size=batch, seed=cfg.seed)
     about = {**(about or {}), "method": cfg.method.name, "config": plain(dataclasses.asdict(cfg))}
-    margin_px = context_px(sample.shape[-1], cfg.augment)
+    shift_px = round(cfg.sampling.shift_frac * sample.shape[-1])
+    margin_px = context_px(sample.shape[-1], cfg.augment) + shift_px
     n_steps = len(tiles) // (batch * cfg.accumulate) * cfg.epochs
-    module = Pretraining(method, cfg, margin_px=margin_px, n_steps=n_steps, origin=_origin(about, len(tiles)))
+    module = Pretraining(
+        method,
+        cfg,
+        margin_px=margin_px,
+        shift_px=shift_px,
+        n_steps=n_steps,
+        origin=_origin(about, len(tiles)),
+    )
     trainer = build_trainer(
         folder,
         epochs=cfg.epochs,
@@ -140,6 +169,7 @@ def pretrain_tiles(
         margin_px=margin_px,
         seed=cfg.seed,
         accumulate=cfg.accumulate,
+        sampling=sampling,
         position=lambda: (trainer.global_step, trainer.global_rank, trainer.world_size),
     )
     history = fit(trainer, module, batches)

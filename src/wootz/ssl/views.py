@@ -23,12 +23,16 @@ class TileBatch:
     augment : AugmentConfig
     generator : torch.Generator
         On the CPU; the draws of a step follow from it alone.
+    shift_px : int, >= 0
+        Each view is drawn from a window that lies up to this far off the tile, up or down and left or right,
+        so that two views overlap in part only. It uses up as much of the margin.
     """
 
     tiles: Tensor
     margin_px: int
     augment: AugmentConfig
     generator: torch.Generator
+    shift_px: int = 0
 
     def view(self, **changes: Any) -> Tensor:
         """Draw one random view of each tile.
@@ -43,9 +47,23 @@ class TileBatch:
         (B, 1, out_px, out_px) float32, channels last
         """
         cfg = replace(self.augment, **changes) if changes else self.augment
-        view = random_view(self.tiles, cfg, generator=self.generator, margin_px=self.margin_px)
+        tiles = self._neighbours() if self.shift_px else self.tiles
+        margin_px = self.margin_px - self.shift_px
+        view = random_view(tiles, cfg, generator=self.generator, margin_px=margin_px)
         return view.to(memory_format=torch.channels_last)
 
     def two_views(self) -> tuple[Tensor, Tensor]:
         """Draw two independent views of each tile."""
         return self.view(), self.view()
+
+    def _neighbours(self) -> Tensor:
+        """Cut a window near each tile, with the rest of the margin around it."""
+        n, _, height, width = self.tiles.shape
+        size = 2 * self.shift_px + 1
+        corners = torch.randint(size, (2, n, 1), generator=self.generator)
+        rows, cols = (
+            (corner + torch.arange(side - size + 1)).to(self.tiles.device)
+            for corner, side in zip(corners, (height, width), strict=True)
+        )
+        which = torch.arange(n, device=self.tiles.device)
+        return self.tiles[which[:, None, None], 0, rows[:, :, None], cols[:, None, :]][:, None]
