@@ -54,12 +54,16 @@ class ToyEncoder(nn.Module):
         return self.feature_maps(x)[-1].mean(dim=(2, 3))
 
 
-def toy_method(cfg, *, batch_size=8, n_tiles=64):
-    """Build a method on the toy encoder, always with the same weights."""
+def toy_encoder():
+    """Build the toy encoder, always with the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = ToyEncoder()
-    return build_method(cfg, encoder, n_tiles=n_tiles, batch_size=batch_size, seed=1)
+        return ToyEncoder()
+
+
+def toy_method(cfg, *, batch_size=8, n_tiles=64):
+    """Build a method on the toy encoder, always with the same weights."""
+    return build_method(cfg, toy_encoder(), n_tiles=n_tiles, batch_size=batch_size, seed=1)
 
 
 def without_batch_norm(module):
@@ -149,6 +153,7 @@ def toy():
     """Return the toy encoder, method and views; test files cannot import from each other."""
     return SimpleNamespace(
         Encoder=ToyEncoder,
+        encoder=toy_encoder,
         method=toy_method,
         float64_method=float64_method,
         views=toy_views,

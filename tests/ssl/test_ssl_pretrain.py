@@ -16,8 +16,19 @@ import torch
 from wootz.augment import AugmentConfig
 from wootz.encoders import encoder_provenance, load_encoder
 from wootz.errors import CheckpointError, WootzError
-from wootz.ssl import BYOLConfig, MoCoConfig, PretrainConfig, SimCLRConfig
+from wootz.ssl import (
+    BYOLConfig,
+    DenseCLConfig,
+    DINOConfig,
+    MoCoConfig,
+    MoCoV3Config,
+    PretrainConfig,
+    SimCLRConfig,
+    SwaVConfig,
+    VICRegConfig,
+)
 from wootz.ssl.batches import Batches, epoch_rows
+from wootz.ssl.methods.options import LocalViewsConfig
 from wootz.ssl.pretraining import checked_sample, pretrain_tiles
 from wootz.training import LAST, LastCheckpoint, prefetch, use_bf16
 
@@ -25,6 +36,11 @@ METHODS = {
     "simclr": SimCLRConfig(hidden_dim=16, output_dim=8),
     "byol": BYOLConfig(hidden_dim=16, output_dim=8),
     "moco": MoCoConfig(hidden_dim=16, output_dim=8, queue=16, key_groups=2),
+    "mocov3": MoCoV3Config(hidden_dim=16, output_dim=8),
+    "vicreg": VICRegConfig(hidden_dim=16, output_dim=8),
+    "swav": SwaVConfig(hidden_dim=16, output_dim=8, prototypes=6, queue=16, local=LocalViewsConfig(count=1)),
+    "dino": DINOConfig(hidden_dim=16, output_dim=12, bottleneck_dim=8, local=LocalViewsConfig(count=1)),
+    "densecl": DenseCLConfig(hidden_dim=16, output_dim=8, queue=16, key_groups=2),
 }
 
 
@@ -54,20 +70,30 @@ def test_an_epoch_takes_no_tile_twice_and_orders_differ():
 
 
 @pytest.mark.parametrize("step", [0, 2, 3, 7])
-def test_ranks_share_the_batches_of_one_process_from_any_step(toy_tiles, step):
-    def read(rank, world, batch_size):
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_ranks_share_the_batches_of_one_process_from_any_step(toy_tiles, step, accumulate):
+    def read(rank, world, batch_size, accumulate=1):
         tiles = toy_tiles(n=26)
         place = (step, rank, world)
-        batches = Batches(tiles, batch_size=batch_size, margin_px=2, seed=0, position=lambda: place)
+        batches = Batches(
+            tiles,
+            batch_size=batch_size,
+            margin_px=2,
+            seed=0,
+            accumulate=accumulate,
+            position=lambda: place,
+        )
         shapes = {tuple(batch.shape) for batch in batches}
-        assert len(batches) == 3
+        assert len(batches) == 3 * accumulate
         assert shapes == {(batch_size, 1, 36, 36)}
         return tiles.reads
 
     one = read(0, 1, 8)
-    two = [read(rank, 2, 4) for rank in range(2)]
-    assert len(one) == len(two[0]) == len(two[1]) == 3 - step % 3
-    assert one == [a + b for a, b in zip(*two, strict=True)]
+    two = [read(rank, 2, 4 // accumulate, accumulate) for rank in range(2)]
+    assert len(one) == 3 - step % 3
+    assert len(two[0]) == len(two[1]) == len(one) * accumulate
+    shared = [a + b for a, b in zip(*two, strict=True)]
+    assert np.array_equal(np.ravel(one), np.ravel(shared))
 
 
 def test_prefetch_keeps_the_order_reads_ahead_and_passes_errors_on():
@@ -109,9 +135,16 @@ def test_files_rebuild_the_encoder_and_tell_its_story(toy_tiles, tmp_path):
     assert str(result.checkpoint) in result.summary()
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("every_s", [1e9, 0.0], ids=["epoch", "middle"])
-def test_interrupted_training_goes_on_to_the_same_weights(toy_tiles, tmp_path, monkeypatch, method, every_s):
+@pytest.mark.parametrize(
+    ("method", "every_s"),
+    [("moco", 1e9), *((method, 0.0) for method in METHODS)],
+    ids=["moco, end of epoch", *METHODS],
+)
+def test_interrupted_training_goes_on_to_the_same_weights(
+    toy, toy_tiles, tmp_path, monkeypatch, method, every_s
+):
+    if every_s == 0:  # a checkpoint after each step: a small one
+        monkeypatch.setattr("wootz.ssl.pretraining.build_encoder", lambda *_, **__: toy.encoder())
     # four steps per epoch; reading fails in the second epoch, two batches ahead of the training
     cfg = options(method, epochs=2)
     whole = pretrain_tiles(toy_tiles(), cfg, folder=tmp_path / "whole")
@@ -254,6 +287,13 @@ def test_batch_larger_than_the_archive_names_the_batch_that_fits(toy_tiles):
         checked_sample(toy_tiles(n=20), options(batch_size=64))
 
 
+def test_accumulated_batches_larger_than_the_archive(toy_tiles):
+    with pytest.raises(WootzError, match=r"times accumulate=3 needs 24 tiles.*only 20; ingest"):
+        checked_sample(toy_tiles(n=20), options(accumulate=3))
+    with pytest.raises(WootzError, match=r"set batch_size=10, or"):
+        checked_sample(toy_tiles(n=20), options(accumulate=2, batch_size=16))
+
+
 def test_constant_tiles(toy_tiles):
     tiles = toy_tiles()
     tiles.pixels = np.broadcast_to(tiles.pixels[:, :1, :1], tiles.pixels.shape)
@@ -292,6 +332,7 @@ def test_collapse_stops_the_run(toy_tiles, tmp_path, monkeypatch):
         ({"optimizer": "sgd"}, "optimizer='sgd'"),
         ({"batch_size": 1}, "batch_size=1 is out of range"),
         ({"epochs": 0}, "epochs=0"),
+        ({"accumulate": 0}, "accumulate=0"),
         ({"max_minutes": 0.0}, "max_minutes=0.0"),
         ({"lr": -1.0}, "lr=-1.0"),
         ({"precision": "float16"}, "precision='float16'"),
