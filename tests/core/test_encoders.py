@@ -201,5 +201,5 @@ def test_newer_format_and_other_intensity_are_refused(tmp_path):
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(WootzError, match="resnet18, resnet50, small"):
+    with pytest.raises(WootzError, match="resnet18, resnet34, resnet50, small"):
         build_encoder("vgg", generator_seed=0)

@@ -21,7 +21,7 @@ class UNet(nn.Module):
         from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 
         super().__init__()
-        channels = decoder_channels(encoder.channels[0])
+        channels = decoder_channels(encoder.channels)
         self.encoder = encoder
         self.decoder = UnetDecoder(
             encoder_channels=(1, *encoder.channels), decoder_channels=channels, n_blocks=5
@@ -35,11 +35,13 @@ class UNet(nn.Module):
             return self.head(decoded.float())
 
 
-def decoder_channels(width: int) -> tuple[int, ...]:
-    """Return the decoder's channels for an encoder whose first map has `width` channels.
+def decoder_channels(channels: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the decoder's channels for an encoder with maps of these channels, fine to coarse.
 
-    A decoder of fixed width would take nine tenths of the work of a U-Net on the small encoder.
+    A decoder of fixed width would take nine tenths of the work of a U-Net on the small encoder. The wider of
+    the two finest maps counts, for that at stride 2 is four channels of pixels in a ViT or ConvNeXt.
     """
+    width = min(64, max(channels[:2]))
     return tuple(max(16, channels * width // 64) for channels in DECODER_CHANNELS)
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wootz.augment.config import AugmentConfig
+from wootz.encoder_names import ENCODERS
 from wootz.errors import WootzError
 from wootz.options import check_choice, check_range, option
 from wootz.ssl.methods.options import SimCLRConfig
 from wootz.ssl.sampling_options import SamplingConfig
 
-ENCODERS = ("small", "resnet18", "resnet50")
 OPTIMIZERS = ("adamw", "lars")
 PRECISIONS = ("auto", "float32", "bf16")
 
@@ -22,14 +22,14 @@ class PretrainConfig:
         default_factory=SimCLRConfig,
         metadata={"help": "simclr, byol, moco, mocov3, vicreg, swav, dino or densecl"},
     )
-    encoder: str = option("resnet18", "Architecture: small (for a CPU), resnet18 or resnet50")
+    encoder: str = option("resnet18", f"Architecture, small for a CPU: {', '.join(ENCODERS)}")
     epochs: int = option(100, "Passes over the tiles")
     max_minutes: float | None = option(
         None, "Budget: the learning rate falls by the clock and training ends on time", unit="min"
     )
     batch_size: int = option(128, "Tiles per step and device")
     accumulate: int = option(
-        1, "Batches whose gradients make one step: as batch_size x devices x accumulate, in less memory"
+        1, "Batches whose gradients make one step, to save memory; tiles are compared within a batch only"
     )
     optimizer: str = option("adamw", "adamw; lars for batches of 1024 and more")
     lr: float | None = option(
