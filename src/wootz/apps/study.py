@@ -149,8 +149,14 @@ def build_experiment(name: str, *, data: str = "") -> Experiment:
             from wootz.apps.studies import real_chain
 
             return Experiment(real_chain.cell, prepare=functools.partial(real_chain.prepare, data=data))
+        case "pretraining":
+            from wootz.apps.studies import pretraining
+
+            return Experiment(pretraining.cell, prepare=functools.partial(pretraining.prepare, data=data))
         case _:
-            raise WootzError(f"experiment={name!r} is not known; choose measurement_truth or real_chain.")
+            raise WootzError(
+                f"experiment={name!r} is not known; choose measurement_truth, real_chain or pretraining."
+            )
 
 
 def write_report(study: Study, outcome: Outcome, *, folder: Path) -> StudyReport:

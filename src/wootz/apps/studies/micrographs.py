@@ -14,7 +14,7 @@ from wootz.errors import WootzError
 from wootz.ingest import IngestConfig, ingest
 
 TILE_PX = 128
-CROPS = {"crop_px": 224, "batch_size": 6, "steps": 600, "validate_every": 100}
+CROPS = {"crop_px": 224, "batch_size": 6, "steps": 700, "validate_every": 100, "intensity": 0.3}
 
 
 @dataclass(frozen=True)
@@ -118,18 +118,30 @@ def ingest_sets(data: Path, archive: Path) -> Archive:
             f"{data} holds no folder {', '.join(missing)}; give the folder of the public micrographs with "
             "data=FOLDER (docs/results/real-chain.md lists the sources)."
         )
-    with_splits = json.loads((data / "splits.json").read_text())
     for item in SETS:
-        labels = dict(item.labels)
-        if "via" in labels:
-            labels["via"] = str(data / item.name / labels["via"])
-        options = IngestConfig(
-            set=item.name,
-            scheme=item.name,
-            tile_px=TILE_PX,
-            stride_px=TILE_PX,
-            splits=str(data / "splits.json") if item.name in with_splits else "",
-            **labels,
-        )
-        ingest(archive, [data / item.name / "images"], options)
+        ingest_one(data, archive, item=item)
+    return Archive(archive)
+
+
+def ingest_one(data: Path, archive: Path, *, item: MicrographSet, tile_px: int = TILE_PX) -> Archive:
+    """Ingest one set with its labels and fixed splits.
+
+    Raises
+    ------
+    WootzError
+        If its folder is not there.
+    """
+    labels = dict(item.labels)
+    if "via" in labels:
+        labels["via"] = str(data / item.name / labels["via"])
+    with_splits = json.loads((data / "splits.json").read_text())
+    options = IngestConfig(
+        set=item.name,
+        scheme=item.name,
+        tile_px=tile_px,
+        stride_px=tile_px,
+        splits=str(data / "splits.json") if item.name in with_splits else "",
+        **labels,
+    )
+    ingest(archive, [data / item.name / "images"], options)
     return Archive(archive)

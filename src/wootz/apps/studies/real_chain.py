@@ -21,8 +21,8 @@ from wootz.errors import WootzError
 ENCODER = "small"
 SMOOTHING_PX = 256.0
 """Cut-off wavelength of the layer's mid-line on EBC, the same for predicted and true masks."""
-GREYS = {"class_weights": "none", "intensity": 0.7}
-"""Chosen on EBC's val images, the same for all sets unless the set says otherwise."""
+WEIGHTS = {"class_weights": "none"}
+"""Chosen on EBC's val images; all other options stand with the sets."""
 EMBEDDINGS = ("pretrained", "random")
 
 
@@ -175,7 +175,7 @@ def _quick_pick(archive: Archive, item: MicrographSet, *, seed: int) -> dict[str
 def _wootz(archive: Archive, item: MicrographSet, *, encoder: str, seed: int) -> dict[str, np.ndarray]:
     from wootz.finetune import FinetuneConfig, SegmentConfig, load_segmenter
 
-    task = SegmentConfig(**GREYS | item.segment)
+    task = SegmentConfig(**WEIGHTS | item.segment)
     train = image_ids(archive, item, ("train", "val"))  # as the quick pick; val chose the options before
     options = FinetuneConfig(task=task, encoder=encoder, scheme=item.name, images=train, seed=seed)
     head = load_segmenter(chain.finetune(archive, options).checkpoint)
