@@ -298,9 +298,8 @@ def resample_positions(positions: Tensor, rows: int, cols: int) -> Tensor:
 def _cubic_weights(n_in: int, n_out: int) -> Tensor:
     """Return the (n_out, n_in) float64 matrix of torch's antialiased cubic interpolation along one axis."""
     with torch.inference_mode(mode=False):  # kept for later calls, which may need gradients
-        unit = torch.eye(n_in, dtype=torch.float64).view(1, n_in, n_in, 1)
-        grown = functional.interpolate(unit, size=[n_out, 1], mode="bicubic", antialias=True)
-        return grown[0, :, :, 0].T.contiguous()
+        unit = torch.eye(n_in, dtype=torch.float64)[None, None]
+        return functional.interpolate(unit, size=[n_out, n_in], mode="bicubic", antialias=True)[0, 0]
 
 
 def _as_map(tokens: Tensor, rows: int) -> Tensor:
