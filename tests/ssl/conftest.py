@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from wootz.encoders import ViTEncoder, seeded
 from wootz.ssl.methods.build import build_method
 
 
@@ -61,9 +62,15 @@ def toy_encoder():
         return ToyEncoder()
 
 
+def toy_vit():
+    """Build a tiny ViT with patches of 8 px, always with the same weights."""
+    return seeded(lambda: ViTEncoder("tiny", dim=24, depth=4, heads=2, grid=4, patch_px=8), generator_seed=0)
+
+
 def toy_method(cfg, *, batch_size=8, n_tiles=64):
-    """Build a method on the toy encoder, always with the same weights."""
-    return build_method(cfg, toy_encoder(), n_tiles=n_tiles, batch_size=batch_size, seed=1)
+    """Build a method on the toy encoder, or a tiny ViT for the one that needs it; always the same weights."""
+    encoder = toy_vit() if cfg.name == "mae" else toy_encoder()
+    return build_method(cfg, encoder, n_tiles=n_tiles, batch_size=batch_size, seed=1)
 
 
 def without_batch_norm(module):
@@ -154,6 +161,7 @@ def toy():
     return SimpleNamespace(
         Encoder=ToyEncoder,
         encoder=toy_encoder,
+        vit=toy_vit,
         method=toy_method,
         float64_method=float64_method,
         views=toy_views,

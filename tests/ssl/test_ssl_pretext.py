@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from wootz.augment import AugmentConfig
+from wootz.encoders import ViTEncoder, build_encoder, seeded
 from wootz.errors import WootzError
-from wootz.ssl import CPCConfig, GapFillConfig, PIRLConfig, PretrainConfig, RelPatchConfig
+from wootz.ssl import CPCConfig, GapFillConfig, MAEConfig, PIRLConfig, PretrainConfig, RelPatchConfig
 from wootz.ssl.methods.build import build_method
 from wootz.ssl.methods.gapfill import block_mask, hide
 from wootz.ssl.methods.patches import (
@@ -29,6 +30,7 @@ CONFIGS = {
     "cpc": CPCConfig(context_dim=5, output_dim=4, layers=2),
     "relpatch": RelPatchConfig(hidden_dim=8),
     "gapfill": GapFillConfig(decoder_dim=6, block_px=4),
+    "mae": MAEConfig(decoder_dim=32, decoder_depth=1),
 }
 UNCHANGED = {"jitter_prob": 0.0, "noise_prob": 0.0, "scan_prob": 0.0, "defocus_prob": 0.0}
 STILL = {**UNCHANGED, "area_min_frac": 1.0, "aspect_max": 1.0, "rotation_deg": 0.0, "flip_prob": 0.0}
@@ -46,7 +48,8 @@ def inputs(name, seed, *, n=8, side_px=32, dtype=torch.float64):
     """Draw what the loss of a method is computed on, from noise."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        method = build_method(CONFIGS[name], Pyramid(), n_tiles=64, batch_size=8, seed=1)
+        encoder = tiny_vit() if name == "mae" else Pyramid()
+        method = build_method(CONFIGS[name], encoder, n_tiles=64, batch_size=8, seed=1)
     views = method.views(batch_of(random(n, 1, side_px, side_px, seed=seed), seed=seed, out_px=32))
     return tuple(view.to(dtype) if view.is_floating_point() else view for view in views)
 
@@ -77,22 +80,16 @@ class Pyramid(nn.Module):
         return self.feature_maps(x)[-1].mean(dim=(2, 3))
 
 
-class Attentive(nn.Module):
-    name = "vit_toy"
-    dim = 6
-    channels = (6, 6, 6, 6, 6)
-
-    def __init__(self):
-        super().__init__()
-        self.attention = nn.MultiheadAttention(6, 1)
+def tiny_vit():
+    return seeded(lambda: ViTEncoder("tiny", dim=24, depth=4, heads=2, grid=4, patch_px=8), generator_seed=0)
 
 
 @pytest.fixture
 def method(toy):
-    def build(name, encoder=None):
+    def build(name):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            encoder = encoder or Pyramid()
+            encoder = tiny_vit() if name == "mae" else Pyramid()
         built = build_method(CONFIGS[name], encoder, n_tiles=64, batch_size=8, seed=1)
         toy.without_batch_norm(built)
         return built.double()
@@ -227,8 +224,11 @@ def test_relpatch_loss_is_the_cross_entropy_of_eight_pairs(method):
 
 def test_relpatch_keeps_up_and_left(method):
     ramp = (torch.arange(64.0)[:, None] / 64).expand(16, 1, 64, 64)
-    (patches,) = method("relpatch").views(batch_of(ramp, out_px=24, **UNCHANGED))
-    assert (patches[..., -1, :] > patches[..., 0, :]).all()
+    relpatch = method("relpatch")
+    (down,) = relpatch.views(batch_of(ramp, out_px=24, **UNCHANGED))
+    (right,) = relpatch.views(batch_of(ramp.transpose(2, 3), out_px=24, **UNCHANGED))
+    assert (down[..., -1, :] > down[..., 0, :]).all()
+    assert (right[..., -1] > right[..., 0]).all()
 
 
 # CPC -------------------------------------------------------------------------------------------------------
@@ -343,21 +343,107 @@ def test_as_many_blocks_are_hidden_in_each_view(side, block, frac):
     assert (blocks.float().mean(dim=0) - n_hidden / n_side**2).abs().max() < 0.35  # anywhere
 
 
+# MAE -------------------------------------------------------------------------------------------------------
+
+
+def test_mae_loss_is_the_squared_error_of_hidden_patches_in_their_own_scale(method):
+    mae = method("mae")
+    view, order = inputs("mae", 0)
+    assert order.shape == (8, 16)
+    assert torch.equal(order.sort(dim=1).values, torch.arange(16).expand(8, 16))
+    with torch.no_grad():
+        loss = float(mae(view, order))
+        painted = mae.decoder(mae.latent(view, order[:, :4]), order, n_rows=4)
+    assert painted.shape == (8, 12, 64)
+    total = 0.0
+    for b in range(8):
+        for i, place in enumerate(order[b, 4:].tolist()):
+            row, col = 8 * (place // 4), 8 * (place % 4)
+            patch = view[b, 0, row : row + 8, col : col + 8].flatten()
+            target = (patch - patch.mean()) / (patch.var(unbiased=False) + 1e-4) ** 0.5
+            total += float((painted[b, i] - target).square().mean())
+    assert loss == pytest.approx(total / (8 * 12), rel=1e-9)
+
+
+def test_mae_encoder_sees_no_hidden_pixel_and_the_decoder_no_target(method):
+    mae = method("mae")
+    view, order = inputs("mae", 0)
+    view.requires_grad_()
+    painted = mae.decoder(mae.latent(view, order[:, :4]), order, n_rows=4)
+    (gradient,) = torch.autograd.grad(painted.square().sum(), view)
+    seen = gradient.abs().view(8, 4, 8, 4, 8).sum(dim=(2, 4)).flatten(1) > 0
+    shown = torch.zeros(8, 16, dtype=torch.bool).scatter(1, order[:, :4], value=True)
+    assert torch.equal(seen, shown)
+
+
+def test_mae_runs_only_visible_patches_through_the_encoder(method):
+    mae = method("mae")
+    lengths = []
+    mae.encoder.blocks[0].register_forward_hook(lambda module, args, out: lengths.append(out.shape[1] - 1))
+    mae(*inputs("mae", 0))
+    assert lengths == [4]  # a quarter of 16
+    assert [mae.n_visible(n) for n in (4, 36, 196)] == [1, 9, 49]
+
+
+def test_mae_paints_by_place_not_by_order_of_the_list(method):
+    mae = method("mae")
+    view, order = inputs("mae", 0)
+    again = torch.cat([order[:, :4].flip(1), order[:, 4:].flip(1)], dim=1)
+    with torch.no_grad():
+        first = mae.decoder(mae.latent(view, order[:, :4]), order, n_rows=4)
+        second = mae.decoder(mae.latent(view, again[:, :4]), again, n_rows=4)
+    torch.testing.assert_close(second.flip(1), first, rtol=1e-9, atol=1e-9)
+    assert (first[:, 0] - first[:, 1]).abs().max() > 1e-3  # hidden patches differ by their positions
+
+
+def test_mae_takes_views_that_are_no_multiple_of_a_patch(method):
+    mae = method("mae")
+    view, order = mae.views(batch_of(random(4, 1, 32, 32), out_px=28))
+    assert order.shape == (4, 16)
+    assert torch.isfinite(mae(view.double(), order))
+
+
 # what does not fit -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pirl", r"method=pirl does not fit encoder=vit_toy: jigsaw pieces .* Take method=simclr"),
+        ("pirl", r"method=pirl does not fit encoder=tiny: jigsaw pieces .* Take method=mae or method=dino"),
         ("cpc", r"method=cpc does not fit .* position code .* Take method=mae"),
         ("relpatch", r"method=relpatch does not fit .* encoder=resnet18"),
-        ("gapfill", r"method=gapfill does not fit .* leave hidden patches out .* Take method=mae"),
+        ("gapfill", r"method=gapfill does not fit .* leave the hidden ones out.* Take method=mae"),
     ],
 )
 def test_cnn_methods_refuse_a_transformer_and_say_what_to_take(name, message):
     with pytest.raises(WootzError, match=message):
-        build_method(CONFIGS[name], Attentive(), n_tiles=64, batch_size=8, seed=0)
+        build_method(CONFIGS[name], tiny_vit(), n_tiles=64, batch_size=8, seed=0)
+    swin = build_encoder("swin24", generator_seed=0)
+    with pytest.raises(WootzError, match=r"does not fit encoder=swin24: .* Take method=dino with"):
+        build_method(CONFIGS[name], swin, n_tiles=64, batch_size=8, seed=0)
+
+
+@pytest.mark.parametrize(("name", "instead"), [("small", "gapfill"), ("swin24", "dino")])
+def test_mae_refuses_all_but_a_vit(name, instead):
+    encoder = build_encoder(name, generator_seed=0)
+    message = rf"method=mae does not fit encoder={name}: .* Take method={instead}.*vit_s16"
+    with pytest.raises(WootzError, match=message):
+        build_method(CONFIGS["mae"], encoder, n_tiles=64, batch_size=8, seed=0)
+
+
+def test_mae_refuses_views_of_one_patch(method):
+    with pytest.raises(WootzError, match=r"hold 1 patches of 8 px, too few .* augment.out_px=48"):
+        method("mae").views(batch_of(random(4, 1, 16, 16), out_px=8, defocus_max_px=1.0))
+
+
+@pytest.mark.slow
+def test_pretext_methods_take_a_convnext():
+    views = batch_of(random(2, 1, 64, 64), out_px=64)
+    for name in ("pirl", "cpc", "relpatch", "gapfill"):
+        encoder = build_encoder("convnext_t", generator_seed=0)
+        built = build_method(CONFIGS[name], encoder, n_tiles=64, batch_size=8, seed=0)
+        with torch.no_grad():
+            assert torch.isfinite(built(*built.views(views)))
 
 
 @pytest.mark.parametrize("name", ["pirl", "cpc", "relpatch"])
@@ -379,6 +465,7 @@ def test_gaps_larger_than_the_view_are_refused():
         lambda: CPCConfig(steps=6),
         lambda: RelPatchConfig(gap_frac=0.1, jitter_frac=0.05),
         lambda: GapFillConfig(mask_frac=1.0),
+        lambda: MAEConfig(decoder_dim=40),
     ],
 )
 def test_options_out_of_range(make):
@@ -417,10 +504,12 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize(
-    "name", ["relpatch", *(pytest.param(n, marks=pytest.mark.slow) for n in ("pirl", "cpc", "gapfill"))]
+    "name", [name if name == "relpatch" else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
 )
 def test_interrupted_training_goes_on_to_the_same_weights(toy_tiles, tmp_path, monkeypatch, name):
     cfg = options(name)
+    if name == "mae":
+        monkeypatch.setattr("wootz.ssl.pretraining.build_encoder", lambda *args, **kwargs: tiny_vit())
     whole = pretrain_tiles(toy_tiles(), cfg, folder=tmp_path / "whole")
     monkeypatch.setattr(LastCheckpoint.__init__, "__kwdefaults__", {"every_s": 0.0})
     tiles = toy_tiles()
@@ -454,12 +543,16 @@ def waves(n, side_px, *, generator, rings=False, finest=7):
     return (0.5 + 0.4 * torch.sin(path + 2 * math.pi * phase))[:, None]
 
 
-def train(cfg, *, steps, n, side_px, **kind):
+def train(cfg, *, steps, n, side_px, lr=2e-3, **kind):
     """Train the small encoder for some steps; return the method and its losses."""
-    from wootz.encoders import build_encoder
-
-    method = build_method(cfg, build_encoder("small", generator_seed=0), n_tiles=64, batch_size=n, seed=0)
-    optimizer = torch.optim.AdamW(method.parameters(), lr=2e-3)
+    if cfg.name == "mae":
+        encoder = seeded(
+            lambda: ViTEncoder("toy", dim=48, depth=4, heads=3, grid=4, patch_px=8), generator_seed=0
+        )
+    else:
+        encoder = build_encoder("small", generator_seed=0)
+    method = build_method(cfg, encoder, n_tiles=64, batch_size=n, seed=0)
+    optimizer = torch.optim.AdamW(method.parameters(), lr=lr)
     losses = []
     for step in range(steps):
         generator = torch.Generator().manual_seed(step)
@@ -480,6 +573,11 @@ def train(cfg, *, steps, n, side_px, **kind):
         (PIRLConfig(), {"steps": 40, "n": 16, "side_px": 48, "finest": 18}, math.log(16)),
         (CPCConfig(), {"steps": 25, "n": 8, "side_px": 32, "finest": 18}, math.log(8 * 7)),
         (GapFillConfig(block_px=8), {"steps": 100, "n": 16, "side_px": 48}, 1.0),
+        (
+            MAEConfig(decoder_dim=64, decoder_depth=2, mask_frac=0.5),
+            {"steps": 400, "n": 16, "side_px": 48, "finest": 4, "lr": 1e-3},
+            1.0,
+        ),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

@@ -77,6 +77,7 @@ COMMANDS: dict[str, Command] = {
                 "cpc": "wootz.ssl.methods.pretext_options:CPCConfig",
                 "relpatch": "wootz.ssl.methods.pretext_options:RelPatchConfig",
                 "gapfill": "wootz.ssl.methods.pretext_options:GapFillConfig",
+                "mae": "wootz.ssl.methods.pretext_options:MAEConfig",
             }
         },
     ),

@@ -16,6 +16,7 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "CPCConfig": "methods.pretext_options",
     "RelPatchConfig": "methods.pretext_options",
     "GapFillConfig": "methods.pretext_options",
+    "MAEConfig": "methods.pretext_options",
     "PretrainConfig": "config",
     "SamplingConfig": "sampling_options",
     "SimCLRConfig": "methods.options",

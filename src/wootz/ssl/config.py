@@ -20,7 +20,10 @@ class PretrainConfig:
 
     method: Any = field(
         default_factory=SimCLRConfig,
-        metadata={"help": "simclr, byol, moco, mocov3, vicreg, swav, dino or densecl"},
+        metadata={
+            "help": "simclr, byol, moco, mocov3, vicreg, swav, dino, densecl; pirl, cpc, relpatch, gapfill "
+            "(convolutional encoders); mae (ViT)"
+        },
     )
     encoder: str = option("resnet18", f"Architecture, small for a CPU: {', '.join(ENCODERS)}")
     epochs: int = option(100, "Passes over the tiles")

@@ -85,7 +85,7 @@ def build_method(  # noqa: PLR0911 -- one return for each method
                 queue = _queue_length(cfg.queue, n_tiles=n_tiles, batch_size=batch_size)
                 generator = torch.Generator().manual_seed(seed)
                 return DenseCL(encoder, cfg, queue=max(queue, batch_size), generator=generator)
-            case "pirl" | "cpc" | "relpatch" | "gapfill":
+            case "pirl" | "cpc" | "relpatch" | "gapfill" | "mae":
                 return _pretext_method(cfg, encoder)
     raise ValueError(f"no method {cfg.name!r}")
 
@@ -105,10 +105,14 @@ def _pretext_method(cfg: Any, encoder: nn.Module) -> nn.Module:
             from wootz.ssl.methods.relpatch import RelPatch
 
             return RelPatch(encoder, cfg)
-        case _:
+        case "gapfill":
             from wootz.ssl.methods.gapfill import GapFill
 
             return GapFill(encoder, cfg)
+        case _:
+            from wootz.ssl.methods.mae import MAE
+
+            return MAE(encoder, cfg)
 
 
 def _queue_length(longest: int, *, n_tiles: int, batch_size: int) -> int:

@@ -62,7 +62,6 @@ class CPC(nn.Module):
             encoder,
             method="cpc",
             why="its patches are far smaller than the tiles whose position code a transformer learns",
-            instead="method=mae or method=mocov3",
         )
         dim: int = encoder.dim  # type: ignore[assignment]
         self.encoder = encoder

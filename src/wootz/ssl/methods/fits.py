@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from wootz.encoders import ViTEncoder
 from wootz.errors import WootzError
 
 
@@ -10,7 +11,7 @@ def is_transformer(encoder: nn.Module) -> bool:
     return any("attention" in type(module).__name__.lower() for module in encoder.modules())
 
 
-def require_cnn(encoder: nn.Module, *, method: str, why: str, instead: str) -> None:
+def require_cnn(encoder: nn.Module, *, method: str, why: str) -> None:
     """Raise `WootzError` for a ViT or Swin.
 
     Parameters
@@ -18,12 +19,26 @@ def require_cnn(encoder: nn.Module, *, method: str, why: str, instead: str) -> N
     encoder : nn.Module
     method : str
         Name of the method, as the user typed it.
-    why, instead : str
-        The reason, and the ``method=`` that works on the encoder.
+    why : str
+        The reason.
     """
     if is_transformer(encoder):
-        name = getattr(encoder, "name", type(encoder).__name__)
+        instead = "method=mae or method=dino" if isinstance(encoder, ViTEncoder) else "method=dino"
         raise WootzError(
-            f"method={method} does not fit encoder={name}: {why}. Take {instead} with this encoder, or a "
-            f"convolutional one with this method, e.g. encoder=resnet18."
+            f"method={method} does not fit encoder={_name(encoder)}: {why}. Take {instead} with this "
+            "encoder, or a convolutional encoder with this method, e.g. encoder=resnet18."
         )
+
+
+def require_vit(encoder: nn.Module, *, method: str, why: str) -> None:
+    """Raise `WootzError` for anything but a ViT; see `require_cnn`."""
+    if not isinstance(encoder, ViTEncoder):
+        instead = "method=dino" if is_transformer(encoder) else "method=gapfill, the same idea for CNNs,"
+        raise WootzError(
+            f"method={method} does not fit encoder={_name(encoder)}: {why}. Take {instead} with this "
+            "encoder, or encoder=vit_s16 with this method."
+        )
+
+
+def _name(encoder: nn.Module) -> str:
+    return str(getattr(encoder, "name", type(encoder).__name__))

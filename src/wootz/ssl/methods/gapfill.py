@@ -35,9 +35,8 @@ class GapFill(nn.Module):
         require_cnn(
             encoder,
             method="gapfill",
-            why="a transformer can leave hidden patches out instead of painting over them, at a quarter of "
-            "the work",
-            instead="method=mae",
+            why="blocks that are painted over suit convolutions, which see across their borders; a "
+            "transformer sees whole patches, and a ViT can leave the hidden ones out for less work",
         )
         channels: tuple[int, ...] = encoder.channels  # type: ignore[assignment]
         self.mask_frac = cfg.mask_frac

@@ -47,7 +47,6 @@ class PIRL(nn.Module):
             method="pirl",
             why="jigsaw pieces are far smaller than the tiles whose position code a transformer learns, and "
             "on transformers PIRL is known to learn next to nothing",
-            instead="method=simclr or method=mae",
         )
         dim: int = encoder.dim  # type: ignore[assignment]
         self.temperature = cfg.temperature

@@ -94,3 +94,27 @@ class GapFillConfig:
         check_range("method.mask_frac", self.mask_frac, 0.05, 0.95)
         check_range("method.block_px", self.block_px, 4)
         check_range("method.decoder_dim", self.decoder_dim, 1)
+
+
+@dataclass
+class MAEConfig:
+    """Masked autoencoding: see a quarter of the patches and paint the others; for a ViT.
+
+    The paper: three quarters hidden, decoder of 8 blocks, 512 wide, for a ViT-L.
+    """
+
+    name: str = option("mae", "Name of the method")
+    mask_frac: float = option(0.75, "Part of the patches that is hidden", unit="in (0, 1)")
+    decoder_dim: int = option(192, "Width of the decoder", unit="multiple of 32")
+    decoder_depth: int = option(4, "Blocks of the decoder")
+
+    def __post_init__(self) -> None:
+        check_choice("method.name", self.name, ("mae",))
+        check_range("method.mask_frac", self.mask_frac, 0.05, 0.95)
+        check_range("method.decoder_dim", self.decoder_dim, 32)
+        check_range("method.decoder_depth", self.decoder_depth, 1)
+        if self.decoder_dim % 32:
+            raise WootzError(
+                f"method.decoder_dim={self.decoder_dim} is no multiple of 32 (the width of an attention "
+                f"head); take {max(32, round(self.decoder_dim / 32) * 32)}."
+            )

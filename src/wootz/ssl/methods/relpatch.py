@@ -38,7 +38,6 @@ class RelPatch(nn.Module):
             encoder,
             method="relpatch",
             why="its patches are far smaller than the tiles whose position code a transformer learns",
-            instead="method=mae or method=dino",
         )
         dim: int = encoder.dim  # type: ignore[assignment]
         hidden = cfg.hidden_dim or dim
