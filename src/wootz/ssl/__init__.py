@@ -23,11 +23,16 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "EmbedResult": "embedding",
     "embed": "embedding",
     "embed_arrays": "embedding",
+    "alignment": "monitors",
+    "alpha_req": "monitors",
     "feature_std": "monitors",
+    "lidar": "monitors",
     "rankme": "monitors",
+    "uniformity": "monitors",
     "PretrainResult": "pretraining",
     "pretrain": "pretraining",
     "knn_probe": "probes",
+    "linear_probe": "probes",
 }
 __all__ = [*_EXPORTS]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -50,6 +50,9 @@ class PretrainConfig:
     windows_scale_max: float = option(
         2.0, "Largest window of the single image, shrunk to a tile", unit="sides of a tile, at least 1"
     )
+    probe_column: str = option(
+        "", "Column of known classes for probes on the way; empty: label or truth_*, where there; none: off"
+    )
     seed: int = option(0, "Seed of weights, order and views")
     augment: AugmentConfig = field(
         default_factory=AugmentConfig, metadata={"help": "what may differ between two views of a tile"}

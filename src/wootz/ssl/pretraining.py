@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,14 @@ from wootz.encoders import build_encoder, save_encoder
 from wootz.errors import WootzError
 from wootz.ssl.batches import Batches, Tiles
 from wootz.ssl.config import PretrainConfig
+from wootz.ssl.curves import draw_history
 from wootz.ssl.embedding import ENCODER_FILE
+from wootz.ssl.known import KnownTiles, known_tiles
 from wootz.ssl.loop import Pretraining
 from wootz.ssl.methods.build import build_method
-from wootz.ssl.monitors import draw_history
 from wootz.ssl.sampling import Sampling, sampling_table
 from wootz.ssl.selection import select_tiles
-from wootz.ssl.watch import FeatureWatch, look
+from wootz.ssl.watch import FeatureWatch, look, watched
 from wootz.ssl.windows import random_windows
 from wootz.storage import fingerprint, plain, write_bytes
 from wootz.training import build_trainer, fit
@@ -53,7 +55,8 @@ class PretrainResult:
     seconds : float
         Training time over all resumed parts.
     history : list of dict
-        One row per epoch: epoch, step, loss, rankme, feature_std, seconds.
+        One row per epoch: epoch, step, loss, seconds and, where they were looked at, the monitors (see
+        `wootz.ssl.watch.look`).
     """
 
     checkpoint: Path
@@ -111,7 +114,8 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
         table = sampling_table(tiles.frame, sampling, balance=cfg.sampling.balance)
         Path(run.folder).mkdir(parents=True, exist_ok=True)
         write_bytes(Path(run.folder) / SAMPLING_FILE, table.to_csv(index=False, float_format="%.6g").encode())
-    result = pretrain_tiles(source, cfg, folder=Path(run.folder), about=about, sampling=sampling)
+    known = known_tiles(tiles, column=cfg.probe_column, seed=cfg.seed)
+    result = pretrain_tiles(source, cfg, folder=Path(run.folder), about=about, sampling=sampling, known=known)
     return dataclasses.replace(result, n_left_out=selected.n_left_out)
 
 
@@ -122,6 +126,7 @@ def pretrain_tiles(
     folder: Path,
     about: dict[str, Any] | None = None,
     sampling: Sampling | None = None,
+    known: KnownTiles | None = None,
 ) -> PretrainResult:
     """Pretrain on anything that reads tiles; see `pretrain`.
 
@@ -135,10 +140,15 @@ def pretrain_tiles(
         Further provenance for the encoder's file.
     sampling : Sampling, optional
         How often each tile is drawn; left out, once in an epoch.
+    known : KnownTiles, optional
+        Tiles with known classes, for probes on the way; nothing is trained on them.
     """
     sample = checked_sample(tiles, cfg)
     encoder = build_encoder(cfg.encoder, generator_seed=cfg.seed).to(memory_format=torch.channels_last)
-    std_before, rank_before = look(sample, encoder)
+    sights = watched(sample, cfg.augment, seed=cfg.seed, known=known)
+    start_s = time.monotonic()
+    before = look(sights, encoder)
+    cost_s = time.monotonic() - start_s
     batch = cfg.batch_size * cfg.devices
     method = build_method(cfg.method, encoder, n_tiles=len(tiles), batch_size=batch, seed=cfg.seed)
     about = {**(about or {}), "method": cfg.method.name, "config": plain(dataclasses.asdict(cfg))}
@@ -161,7 +171,7 @@ def pretrain_tiles(
         devices=cfg.devices,
         accumulate=cfg.accumulate,
         max_minutes=cfg.max_minutes,
-        callbacks=[FeatureWatch(sample, method=cfg.method.name)],
+        callbacks=[FeatureWatch(sights, method=cfg.method.name, start=before, cost_s=cost_s)],
     )
     batches = Batches(
         tiles,
@@ -173,7 +183,7 @@ def pretrain_tiles(
         position=lambda: (trainer.global_step, trainer.global_rank, trainer.world_size),
     )
     history = fit(trainer, module, batches)
-    rows = [{"epoch": 0, "rankme": rank_before, "feature_std": std_before}, *history.rows]
+    rows = [{"epoch": 0, **before}, *history.rows]
     result = _result(rows, folder / ENCODER_FILE, n_tiles=len(tiles), seconds=history.seconds)
     if trainer.is_global_zero:
         about |= {"seed": cfg.seed, "n_tiles": len(tiles), "n_steps": result.n_steps, "rankme": result.rankme}
