@@ -19,7 +19,7 @@ from wootz.encoders import (
     save_encoder,
     seeded,
 )
-from wootz.encoders.vit import resample_positions, sine_positions
+from wootz.encoders.positions import resample_positions, sine_positions
 from wootz.finetune.config import AnomalyConfig
 from wootz.finetune.patchcore import patch_features
 from wootz.finetune.unet import build_unet
