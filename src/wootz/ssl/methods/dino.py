@@ -23,6 +23,8 @@ class DINO(nn.Module):
     -----
     The centre is that of the batches of all processes and part of the state dict. The paper also lets the
     weight decay rise from .04 to .4 and the teacher's temperature from .04 to .07; here both stay.
+    A loss that stays at ln(output_dim) says that the student answers the same for every tile: train longer,
+    or make the views more alike.
 
     References
     ----------

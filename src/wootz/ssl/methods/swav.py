@@ -31,6 +31,8 @@ class SwaV(nn.Module):
     lightly's prototypes carry a bias, which equation 2 has not: it could balance the assignment in place of
     the features, so it is taken out. The assignment is balanced over the batches of all processes and the
     queue; each process brings its share of the queue, so that none counts twice.
+    A loss that stays at ln(prototypes) says that views do not tell their prototype: train longer, or make the
+    views more alike.
 
     References
     ----------
