@@ -67,6 +67,13 @@ def embed(archive: Archive, cfg: Any) -> Any:
     return run_verb(archive, "embed", cfg, work=lambda run: work(_tiles(archive), cfg, run=run))
 
 
+def probe(archive: Archive, cfg: Any) -> Any:
+    """Probe an embedding for what it should not depend on; see `wootz.ssl.probe`."""
+    from wootz.ssl import probe as work
+
+    return run_verb(archive, "probe", cfg, work=lambda run: work(_tiles(archive), cfg, run=run))
+
+
 def cluster(archive: Archive, cfg: Any, *, tiles: TileSet | None = None) -> Any:
     """Cluster the tiles, or a selection of them; see `wootz.clustering.cluster`."""
     from wootz.clustering import cluster as work

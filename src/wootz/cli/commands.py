@@ -88,6 +88,13 @@ COMMANDS: dict[str, Command] = {
         "wootz.cli.verbs:embed",
         (1, 1),
     ),
+    "probe": Command(
+        "embedding -> what it tells beside the material: instrument, magnification, brightness ...",
+        "ARCHIVE",
+        "wootz.ssl.shortcut_options:ProbeConfig",
+        "wootz.cli.verbs:probe",
+        (1, 1),
+    ),
     "cluster": Command(
         "embedding -> candidate classes, prototypes, montages",
         "ARCHIVE",

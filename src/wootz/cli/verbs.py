@@ -44,6 +44,11 @@ def embed(paths: Sequence[str], cfg: Any) -> Any:
     return chain.embed(wootz.open(paths[0]), cfg)
 
 
+def probe(paths: Sequence[str], cfg: Any) -> Any:
+    """Probe an embedding of an archive for shortcuts."""
+    return chain.probe(wootz.open(paths[0]), cfg)
+
+
 def cluster(paths: Sequence[str], cfg: Any) -> Any:
     """Cluster the tiles of an archive."""
     return chain.cluster(wootz.open(paths[0]), cfg)

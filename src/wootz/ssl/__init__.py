@@ -18,6 +18,8 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "GapFillConfig": "methods.pretext_options",
     "MAEConfig": "methods.pretext_options",
     "PretrainConfig": "config",
+    "ProbeConfig": "shortcut_options",
+    "ProbeReport": "shortcut_report",
     "SamplingConfig": "sampling_options",
     "SimCLRConfig": "methods.options",
     "EmbedResult": "embedding",
@@ -32,6 +34,7 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "PretrainResult": "pretraining",
     "pretrain": "pretraining",
     "knn_probe": "probes",
+    "probe": "shortcut_report",
     "linear_probe": "probes",
 }
 __all__ = [*_EXPORTS]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
