@@ -9,7 +9,7 @@ from torch import nn
 
 from wootz.encoders import build_encoder, imagenet, save_encoder
 from wootz.encoders.foreign import adapt_checkpoint
-from wootz.encoders.grey import NORMALISATIONS
+from wootz.encoders.grey import FIGURES
 from wootz.encoders.start import find_start, start_encoder
 from wootz.errors import CheckpointError, WootzError
 
@@ -28,7 +28,7 @@ def grey(*size):
 
 def as_colour(x, normalisation):
     """Repeat a grey image and normalise it as the three-channel network expects."""
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in NORMALISATIONS[normalisation])
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in FIGURES[normalisation])
     return (x.repeat(1, 3, 1, 1) - mean) / std
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wootz.encoder_names import NORMALISATIONS
 from wootz.encoders.build import Encoder, build_encoder
 from wootz.encoders.files import FORMAT, load_encoder
-from wootz.encoders.grey import NORMALISATIONS, grey_stem
+from wootz.encoders.grey import grey_stem
 from wootz.encoders.layouts import Layout, layouts_of
 from wootz.encoders.positions import resample_positions
 from wootz.errors import CheckpointError
@@ -55,7 +56,8 @@ class Adapted:
             "library": self.library,
             "normalisation": self.normalisation,
             "n_used": len(self.used),
-            "unused": list(self.unused),
+            "n_unused": len(self.unused),
+            "unused": list(self.unused[:20]),
             "kept": list(self.kept),
             "file_sha256": self.fingerprint,
         }
@@ -86,7 +88,7 @@ def adapt_checkpoint(path: Path | str, name: str, *, normalisation: str = "image
     -----
     Position codes of a ViT for another grid are interpolated.
     """
-    check_choice("normalisation", normalisation, tuple(NORMALISATIONS))
+    check_choice("normalisation", normalisation, NORMALISATIONS)
     content = _read(Path(path))
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     if content.get("format") == FORMAT:
@@ -117,7 +119,7 @@ def adapt_checkpoint(path: Path | str, name: str, *, normalisation: str = "image
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}; check the path.")
+        raise CheckpointError(f"There is no checkpoint {path}; check the path or the id of the run.")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-NORMALISATIONS = {
+FIGURES = {  # mean and standard deviation of each channel, by the names in `wootz.encoder_names`
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -38,7 +38,7 @@ def grey_stem(kernels: Tensor, *, normalisation: str) -> tuple[Tensor, Tensor]:
     differs in the outermost two places of its map. Without normalisation, or without padding (ViT, ConvNeXt
     on whole patches), it is equal everywhere.
     """
-    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in NORMALISATIONS[normalisation])
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in FIGURES[normalisation])
     scaled = kernels.double() / std
     kernel = scaled.sum(dim=1, keepdim=True)
     return kernel.to(kernels.dtype), (scaled * mean).sum(dim=(1, 2, 3)).to(kernels.dtype)

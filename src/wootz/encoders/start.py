@@ -41,16 +41,33 @@ def start_encoder(
         If ImageNet weights cannot be downloaded, or the architecture is not known.
     """
     kind, _, rest = source.partition(":")
+    if not is_source(source):
+        return load_encoder(source), encoder_provenance(source)
     if kind == "random":
         return build_encoder(rest, generator_seed=seed), {"encoder": rest, "method": "random", "seed": seed}
     if kind == "imagenet":
         adapted = adapt_checkpoint(imagenet_file(rest), rest)
-    elif kind in ENCODERS and rest:
-        adapted = adapt_checkpoint(rest, kind, normalisation=normalisation)
     else:
-        return load_encoder(source), encoder_provenance(source)
+        adapted = adapt_checkpoint(rest, kind, normalisation=normalisation)
     method = "imagenet" if kind == "imagenet" else Path(rest).stem
     return adapted.encoder, {"encoder": adapted.encoder.name, "method": method, **adapted.provenance()}
+
+
+def is_source(text: str) -> bool:
+    """Say whether a text names weights as ``KIND:...`` does, rather than the file of a wootz encoder."""
+    kind, _, rest = text.partition(":")
+    return bool(rest) and kind in ("random", "imagenet", *ENCODERS)
+
+
+def describe_start(about: dict[str, Any]) -> str:
+    """Say in a few words where first weights come from, given what `start_encoder` tells of them."""
+    if about["method"] == "random":
+        return "random weights"
+    words = f"{about['method']} ({about.get('library', 'wootz')})"
+    if "n_used" in about:
+        left = ", ".join(about["unused"][:4]) + (" ..." if about["n_unused"] > 4 else "")
+        words += f": {about['n_used']} entries used" + (f", left out {left}" if left else "")
+    return words
 
 
 def find_start(init: str, name: str, *, runs: Path | None = None) -> str:

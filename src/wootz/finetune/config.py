@@ -83,7 +83,9 @@ class FinetuneConfig:
 
     task: Any = dataclass_field(default_factory=SegmentConfig, metadata={"help": "segment or anomaly"})
     encoder: str = option(
-        "random:resnet18", "encoder.pt, the id of a pretrain run, or random:small, :resnet18, :resnet50"
+        "random:resnet18",
+        "encoder.pt, the id of a pretrain run, random:small (or another architecture), imagenet:resnet18, or "
+        "resnet18:FILE for weights of torchvision or timm",
     )
     scheme: str = option("", "scheme of the masks; empty: the only one of the archive")
     images: list[str] = option([], "image ids to train on; empty: split train, or all without splits")

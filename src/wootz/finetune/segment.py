@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from wootz.encoders import Encoder, build_encoder, load_encoder, read_checkpoint
+from wootz.encoders import Encoder, read_checkpoint
+from wootz.encoders.start import is_source, start_encoder
 from wootz.errors import WootzError
 from wootz.finetune.config import SegmentConfig
 from wootz.finetune.crops import shrink_field, shrink_mask
@@ -78,7 +79,8 @@ def train_segmenter(
     folder : Path
         Receives head.pt, history.csv and last.ckpt; after a kill, the same call goes on from there.
     encoder : str
-        Path of an encoder.pt, or ``"random:NAME"``.
+        Path of an encoder.pt, ``"random:NAME"``, ``"imagenet:NAME"`` or ``"NAME:FILE"`` for a checkpoint of
+        torchvision, timm or MONAI (see `wootz.encoders.start.start_encoder`).
     val : (fields, masks), optional
         Fields that choose the step; never test fields.
     seed : int
@@ -164,12 +166,11 @@ def _fit(
 
 
 def starting_encoder(source: str, *, seed: int) -> Encoder:
-    """Build ``"random:NAME"`` with weights of `seed`, or load an encoder or that of a segmentation head."""
-    if source.startswith("random:"):
-        return build_encoder(source.removeprefix("random:"), generator_seed=seed)
-    if Path(source).is_file() and read_checkpoint(source).get("format") == FORMAT:
+    """Load the encoder of a segmentation head, or what else `start_encoder` takes."""
+    is_file = not is_source(source) and Path(source).is_file()
+    if is_file and read_checkpoint(source).get("format") == FORMAT:
         return load_segmenter(source).network.encoder
-    return load_encoder(source)
+    return start_encoder(source, seed=seed)[0]
 
 
 def mean_iou(counts: np.ndarray) -> float:

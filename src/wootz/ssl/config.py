@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wootz.augment.config import AugmentConfig
-from wootz.encoder_names import ENCODERS
+from wootz.encoder_names import ENCODERS, NORMALISATIONS
 from wootz.errors import WootzError
 from wootz.options import check_choice, check_range, option
 from wootz.ssl.methods.options import SimCLRConfig
@@ -26,6 +26,13 @@ class PretrainConfig:
         },
     )
     encoder: str = option("resnet18", f"Architecture, small for a CPU: {', '.join(ENCODERS)}")
+    init: str = option(
+        "random",
+        "Weights to start from: random, imagenet (downloaded), the id of a run, or a checkpoint file",
+    )
+    init_normalisation: str = option(
+        "imagenet", "What a file with three channels was given: imagenet, half (mean and std .5) or none"
+    )
     epochs: int = option(100, "Passes over the tiles")
     max_minutes: float | None = option(
         None, "Budget: the learning rate falls by the clock and training ends on time", unit="min"
@@ -63,6 +70,7 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         check_choice("encoder", self.encoder, ENCODERS)
+        check_choice("init_normalisation", self.init_normalisation, NORMALISATIONS)
         check_range("epochs", self.epochs, 1)
         if self.max_minutes is not None:
             check_range("max_minutes", self.max_minutes, 0.01)
@@ -86,7 +94,7 @@ class EmbedConfig:
     """Options of `wootz embed`."""
 
     encoder: str = option(
-        "", "File, run id, or random:small, random:resnet18 ... to compare with; empty: the newest run"
+        "", "File, run id, or random:small, imagenet:resnet18 ... to compare with; empty: the newest run"
     )
     name: str = option("", "Name of the embedding; empty: the run's method, or random")
     batch_size: int = option(256, "Tiles per forward pass")

@@ -8,14 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from wootz.encoders import (
-    INTENSITY,
-    Encoder,
-    build_encoder,
-    encoder_provenance,
-    load_encoder,
-    weights_fingerprint,
-)
+from wootz.encoders import INTENSITY, Encoder, weights_fingerprint
+from wootz.encoders.start import ENCODER_FILE, is_source, start_encoder
 from wootz.errors import CheckpointError, WootzError
 from wootz.progress import track
 from wootz.ssl.config import EmbedConfig
@@ -24,9 +18,6 @@ from wootz.training import device_name, prefetch
 if TYPE_CHECKING:
     from wootz.archive import Archive
     from wootz.tiles import TileSet
-
-ENCODER_FILE = "encoder.pt"
-RANDOM = "random:"
 
 
 @dataclass(frozen=True)
@@ -126,18 +117,13 @@ def find_encoder(archive: "Archive", choice: str, *, seed: int) -> tuple[Encoder
     ----------
     archive : Archive
     choice : str
-        A file, the id of a run in the archive, ``"random:NAME"`` for random weights, or empty for the newest
-        pretraining run.
+        A file, the id of a run in the archive, ``"random:NAME"`` for random weights or what else
+        `wootz.encoders.start.start_encoder` takes, or empty for the newest pretraining run.
     seed : int
         Of random weights.
     """
-    if choice.startswith(RANDOM):
-        encoder = build_encoder(choice.removeprefix(RANDOM), generator_seed=seed)
-        about: dict[str, Any] = {"encoder": encoder.name, "method": "random", "seed": seed}
-    else:
-        path = encoder_file(archive, choice)
-        encoder = load_encoder(path)
-        about = encoder_provenance(path)
+    source = choice if is_source(choice) else str(encoder_file(archive, choice))
+    encoder, about = start_encoder(source, seed=seed)
     about.setdefault("method", "unknown")
     about["encoder_fingerprint"] = weights_fingerprint(encoder.name, encoder.state_dict())
     about["intensity"] = INTENSITY

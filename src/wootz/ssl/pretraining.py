@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from wootz.augment.geometry import context_px
-from wootz.encoders import build_encoder, save_encoder
+from wootz.encoders import save_encoder
+from wootz.encoders.start import describe_start, find_start, start_encoder
 from wootz.errors import WootzError
 from wootz.ssl.batches import Batches, Tiles
 from wootz.ssl.config import PretrainConfig
@@ -51,6 +52,8 @@ class PretrainResult:
         Mean loss of the first and the last epoch.
     n_tiles, n_left_out : int
         Tiles trained on, and left out as duplicates or without contrast.
+    start : str
+        Where the first weights come from.
     n_steps : int
     seconds : float
         Training time over all resumed parts.
@@ -69,14 +72,15 @@ class PretrainResult:
     seconds: float
     history: list[dict[str, Any]]
     n_left_out: int = 0
+    start: str = "random weights"
 
     def summary(self) -> str:
         """Describe the run in a few lines."""
         return (
             f"pretrained on {self.n_tiles} tiles ({self.n_left_out} duplicates or without contrast left out) "
             f"in {self.n_steps} steps and {self.seconds:.0f} s\n"
-            f"loss {self.loss_first:.3f} -> {self.loss_last:.3f}, RankMe {self.rankme_random:.1f} (random "
-            f"weights) -> {self.rankme:.1f}\nencoder: {self.checkpoint}"
+            f"loss {self.loss_first:.3f} -> {self.loss_last:.3f}, RankMe {self.rankme_random:.1f} -> "
+            f"{self.rankme:.1f}, from {self.start}\nencoder: {self.checkpoint}"
         )
 
 
@@ -115,7 +119,15 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
         Path(run.folder).mkdir(parents=True, exist_ok=True)
         write_bytes(Path(run.folder) / SAMPLING_FILE, table.to_csv(index=False, float_format="%.6g").encode())
     known = known_tiles(tiles, column=cfg.probe_column, seed=cfg.seed)
-    result = pretrain_tiles(source, cfg, folder=Path(run.folder), about=about, sampling=sampling, known=known)
+    result = pretrain_tiles(
+        source,
+        cfg,
+        folder=Path(run.folder),
+        about=about,
+        sampling=sampling,
+        known=known,
+        runs=tiles.archive.path / "runs",
+    )
     return dataclasses.replace(result, n_left_out=selected.n_left_out)
 
 
@@ -127,6 +139,7 @@ def pretrain_tiles(
     about: dict[str, Any] | None = None,
     sampling: Sampling | None = None,
     known: KnownTiles | None = None,
+    runs: Path | None = None,
 ) -> PretrainResult:
     """Pretrain on anything that reads tiles; see `pretrain`.
 
@@ -142,9 +155,13 @@ def pretrain_tiles(
         How often each tile is drawn; left out, once in an epoch.
     known : KnownTiles, optional
         Tiles with known classes, for probes on the way; nothing is trained on them.
+    runs : Path, optional
+        Folder in which ``cfg.init`` may name a run.
     """
     sample = checked_sample(tiles, cfg)
-    encoder = build_encoder(cfg.encoder, generator_seed=cfg.seed).to(memory_format=torch.channels_last)
+    source = find_start(cfg.init, cfg.encoder, runs=runs)
+    encoder, start = start_encoder(source, seed=cfg.seed, normalisation=cfg.init_normalisation)
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     sights = watched(sample, cfg.augment, seed=cfg.seed, known=known)
     start_s = time.monotonic()
     before = look(sights, encoder)
@@ -152,6 +169,8 @@ def pretrain_tiles(
     batch = cfg.batch_size * cfg.devices
     method = build_method(cfg.method, encoder, n_tiles=len(tiles), batch_size=batch, seed=cfg.seed)
     about = {**(about or {}), "method": cfg.method.name, "config": plain(dataclasses.asdict(cfg))}
+    if cfg.init != "random":
+        about["start"] = start
     shift_px = round(cfg.sampling.shift_frac * sample.shape[-1])
     margin_px = context_px(sample.shape[-1], cfg.augment) + shift_px
     n_steps = len(tiles) // (batch * cfg.accumulate) * cfg.epochs
@@ -185,6 +204,7 @@ def pretrain_tiles(
     history = fit(trainer, module, batches)
     rows = [{"epoch": 0, **before}, *history.rows]
     result = _result(rows, folder / ENCODER_FILE, n_tiles=len(tiles), seconds=history.seconds)
+    result = dataclasses.replace(result, start=describe_start(start))
     if trainer.is_global_zero:
         about |= {"seed": cfg.seed, "n_tiles": len(tiles), "n_steps": result.n_steps, "rankme": result.rankme}
         save_encoder(result.checkpoint, encoder, provenance=about)
