@@ -509,7 +509,8 @@ class KilledError(Exception):
 def test_interrupted_training_goes_on_to_the_same_weights(toy_tiles, tmp_path, monkeypatch, name):
     cfg = options(name)
     if name == "mae":
-        monkeypatch.setattr("wootz.ssl.pretraining.build_encoder", lambda *args, **kwargs: tiny_vit())
+        build = lambda cfg, encoder, **sizes: build_method(cfg, tiny_vit(), **sizes)  # noqa: E731
+        monkeypatch.setattr("wootz.ssl.pretraining.build_method", build)
     whole = pretrain_tiles(toy_tiles(), cfg, folder=tmp_path / "whole")
     monkeypatch.setattr(LastCheckpoint.__init__, "__kwdefaults__", {"every_s": 0.0})
     tiles = toy_tiles()

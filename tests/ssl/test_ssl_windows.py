@@ -11,6 +11,7 @@ from wootz.errors import WootzError
 from wootz.fields import NewField
 from wootz.intensity import scale
 from wootz.ssl import PretrainConfig, pretrain
+from wootz.ssl.methods.build import build_method
 from wootz.ssl.windows import RandomWindows, draw_windows, random_windows
 
 METHODS = COMMANDS["pretrain"].groups["method"]
@@ -180,7 +181,8 @@ def test_pretraining_on_one_image(archive, tmp_path):
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"simclr"}))
 def test_every_method_trains_on_one_image(archive, tmp_path, toy, monkeypatch, method):
     if method == "mae":
-        monkeypatch.setattr("wootz.ssl.pretraining.build_encoder", lambda *_, **__: toy.vit())
+        build = lambda cfg, encoder, **sizes: build_method(cfg, toy.vit(), **sizes)  # noqa: E731
+        monkeypatch.setattr("wootz.ssl.pretraining.build_method", build)
     result = train(archive, tmp_path / "run", method)
     assert result.n_steps == 2
     assert np.isfinite(result.loss_last)
