@@ -258,10 +258,16 @@ def test_unknown_choices_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("name", "channels"), [("resnet18", (256, 128, 64, 32, 16)), ("small", (128, 64, 32, 16, 16))]
+    ("name", "channels"),
+    [
+        ("resnet18", (256, 128, 64, 32, 16)),
+        ("small", (128, 64, 32, 16, 16)),
+        ("vit_s16", (256, 128, 64, 32, 16)),
+        ("swin24", (192, 96, 48, 24, 16)),
+    ],
 )
 def test_unet_takes_any_encoder_and_any_size(name, channels):
     network = build_unet(build_encoder(name, generator_seed=0), n_classes=3, seed=0)
-    assert decoder_channels(network.encoder.channels[0]) == channels
+    assert decoder_channels(network.encoder.channels) == channels
     with torch.inference_mode():
         assert network.eval()(torch.rand(2, 1, 45, 70)).shape == (2, 3, 45, 70)
