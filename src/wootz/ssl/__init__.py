@@ -6,6 +6,7 @@ from typing import Any
 _EXPORTS = {  # a submodule becomes an attribute of its package, so none may share a function's name
     "BYOLConfig": "methods.options",
     "EmbedConfig": "config",
+    "LensConfig": "lens_options",
     "MoCoConfig": "methods.options",
     "MoCoV3Config": "methods.options",
     "VICRegConfig": "methods.options",

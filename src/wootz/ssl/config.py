@@ -7,6 +7,7 @@ from wootz.augment.config import AugmentConfig
 from wootz.encoder_names import ENCODERS, NORMALISATIONS
 from wootz.errors import WootzError
 from wootz.options import check_choice, check_range, option
+from wootz.ssl.lens_options import LensConfig
 from wootz.ssl.methods.options import SimCLRConfig
 from wootz.ssl.sampling_options import SamplingConfig
 
@@ -66,6 +67,9 @@ class PretrainConfig:
     )
     sampling: SamplingConfig = field(
         default_factory=SamplingConfig, metadata={"help": "which tiles are drawn, and how often"}
+    )
+    lens: LensConfig = field(
+        default_factory=LensConfig, metadata={"help": "an adversary that takes shortcuts out of the views"}
     )
 
     def __post_init__(self) -> None:

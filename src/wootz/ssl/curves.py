@@ -14,6 +14,7 @@ PANELS = (
     ("Uniformity on the sphere", ("uniformity",)),
     ("Spread of the features", ("feature_std",)),
     ("Probes with known classes", ("knn", "linear")),
+    ("Change by the lens, rms", ("lens_rms",)),
 )
 N_COLUMNS = 4
 

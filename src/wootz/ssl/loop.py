@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wootz.errors import CheckpointError
 from wootz.ssl.config import PretrainConfig
+from wootz.ssl.lens import build_lens, through_lens
 from wootz.ssl.views import TileBatch
 from wootz.training import LAST, history_of, step_is_whole
 
@@ -52,13 +53,19 @@ class Pretraining(LightningModule):
         self.cfg = cfg
         self.margin_px = margin_px
         self.shift_px = shift_px
+        self.lens = build_lens(cfg.lens, method=cfg.method.name, seed=cfg.seed)
         self.n_steps = n_steps
         self.origin = origin
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build AdamW or LARS without weight decay on norms and biases."""
         batch_size = self.cfg.batch_size * self.cfg.accumulate * self.trainer.world_size
-        return build_optimizer(self.method, self.cfg, batch_size=batch_size)
+        optimizer = build_optimizer(self.method, self.cfg, batch_size=batch_size)
+        if self.lens is not None:
+            lr = optimizer.param_groups[0]["base_lr"] * self.cfg.lens.lr_factor
+            group = {"params": list(self.lens.parameters()), "weight_decay": 0.0, "lr": lr, "base_lr": lr}
+            optimizer.add_param_group(group)
+        return optimizer
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
         """Move tiles without waiting for the copy."""
@@ -80,7 +87,12 @@ class Pretraining(LightningModule):
             batch, self.margin_px, self.cfg.augment, generator=generator, shift_px=self.shift_px
         )
         views = self.method.views(tiles)  # type: ignore[operator]
-        return self.method(*views)
+        if self.lens is None:
+            return self.method(*views)
+        views, change = through_lens(self.lens, views, weight=self.cfg.lens.weight)
+        self._change = change.detach()
+        # the value stays that of the method alone, so that losses with and without a lens compare
+        return self.method(*views) + self.cfg.lens.penalty * (change - change.detach())
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, and let slow copies follow at once, so that a checkpoint never falls in between."""
@@ -92,7 +104,9 @@ class Pretraining(LightningModule):
         self.trainer.should_stop = self.progress() >= 1
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """End the training when its time is over, after a whole step."""
+        """Note how much the lens changes, and end the training when its time is over, after a whole step."""
+        if self.lens is not None and self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            history_of(self.trainer).note(lens_rms=float(self._change.sqrt()))
         if step_is_whole(self.trainer, batch_idx) and self.progress() >= 1:
             self.trainer.should_stop = True
 
