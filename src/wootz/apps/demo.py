@@ -232,7 +232,13 @@ def _cluster(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
 def _segment(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
     from wootz.finetune import FinetuneConfig, PredictConfig, SegmentConfig
 
-    task = SegmentConfig(steps=cfg.finetune_steps, crop_px=192, intensity=0.5)
+    task = SegmentConfig(
+        steps=cfg.finetune_steps,
+        crop_px=192,
+        intensity=0.25,  # held-out fields come from the same instrument at the same magnification
+        zoom=1.2,
+        validate_every=100,
+    )
     options = FinetuneConfig(task=task, encoder=encoder, scheme="coating", seed=cfg.seed)
     head = chain.finetune(archive, options)
     test = _ids(archive, of="fields", split="test")

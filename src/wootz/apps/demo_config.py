@@ -7,7 +7,7 @@ from wootz.options import check_range, option
 
 @dataclass
 class DemoConfig:
-    """The whole chain on rendered fields; the defaults take about four minutes on two cores."""
+    """The whole chain on rendered fields; the defaults take about five minutes on two cores."""
 
     seed: int = option(0, "seed of the rendered fields, the training and the clustering", unit=">= 0")
     n_fields: int = option(30, "normal fields: labelled, 2 to validate, 12 to test, the rest unlabelled")
@@ -15,7 +15,7 @@ class DemoConfig:
     n_labelled: int = option(4, "labelled fields that fine-tuning learns from", unit="1 to 8")
     size_px: int = option(384, "height and width of a field", unit="px")
     pretrain_epochs: int = option(12, "epochs of contrastive pretraining")
-    finetune_steps: int = option(400, "training steps of the segmentation head")
+    finetune_steps: int = option(600, "training steps of the segmentation head")
     small: bool = option(False, "a few steps of everything in about a minute: a smoke test, not a result")
 
     def __post_init__(self) -> None:
