@@ -153,10 +153,13 @@ def build_experiment(name: str, *, data: str = "") -> Experiment:
             from wootz.apps.studies import pretraining
 
             return Experiment(pretraining.cell, prepare=functools.partial(pretraining.prepare, data=data))
+        case "few_labels":
+            from wootz.apps.studies import few_labels
+
+            return Experiment(few_labels.cell, prepare=functools.partial(few_labels.prepare, data=data))
         case _:
-            raise WootzError(
-                f"experiment={name!r} is not known; choose measurement_truth, real_chain or pretraining."
-            )
+            known = "measurement_truth, real_chain, pretraining or few_labels"
+            raise WootzError(f"experiment={name!r} is not known; choose {known}.")
 
 
 def write_report(study: Study, outcome: Outcome, *, folder: Path) -> StudyReport:

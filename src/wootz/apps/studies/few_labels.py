@@ -1,0 +1,137 @@
+"""Few labels: what pretraining without labels saves, on real, rendered or both kinds of tiles.
+
+Each start of the same network on 1, 2, 4 and 8 labelled images of three public sets. The labelled images of a
+seed are the same for every start, and those of fewer labels are among those of more.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import wootz
+from wootz.apps import chain
+from wootz.apps.steps import Steps
+from wootz.apps.studies.micrographs import TILE_PX, find_set, ingest_sets
+from wootz.apps.studies.segmenting import image_ids, score_masks, segment_quick_pick, segment_wootz
+from wootz.archive import Archive
+from wootz.errors import WootzError
+
+ENCODER = "small"
+PRETRAINED = {"real": 0.0, "synthetic": 1.0, "real_and_synthetic": 0.5}
+"""Share of rendered tiles in an epoch, by the name of the start."""
+
+
+def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]:
+    """Ingest the sets and rendered fields into one archive and pretrain on each kind of tiles.
+
+    Parameters
+    ----------
+    fixed : dict
+        ``pretrain_steps``, ``n_rendered`` (fields) and ``method``.
+    folder : Path
+        Receives ``archive/``, ``rendered/`` and ``steps/``.
+    data : str
+        Folder with the public sets and splits.json.
+    """
+    if not data:
+        raise WootzError("this study runs on public micrographs; name their folder with data=FOLDER.")
+    wanted = {key: fixed[key] for key in ("pretrain_steps", "n_rendered", "method")}
+    steps = Steps(folder / "steps", wanted | {"encoder": ENCODER, "tile_px": TILE_PX})
+    figures = {
+        "ingest": steps.do(
+            "ingest", "Ingesting six sets and rendered fields", lambda: _ingest(Path(data), folder, fixed)
+        )
+    }
+    archive = wootz.open(folder / "archive")
+    for name, frac in PRETRAINED.items():
+        figures[name] = steps.do(
+            name, f"Pretraining ({name})", lambda frac=frac: _pretrain(archive, fixed, synthetic_frac=frac)
+        )
+    return figures | {"seconds": steps.seconds}
+
+
+def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any]:  # noqa: ARG001
+    """Train one network on a few labelled images of one set and score it on the test images.
+
+    Parameters
+    ----------
+    params : dict
+        ``set``, ``start`` (quick_pick, random, real, synthetic, real_and_synthetic), ``n_labels``, ``seed``
+        and ``steps`` of fine-tuning.
+    folder : Path
+    shared : Path
+        Folder that `prepare` filled.
+    """
+    archive = wootz.open(shared / "archive")
+    item = find_set(params["set"])
+    images = draw_images(
+        image_ids(archive, item, ("train",)), n_labels=params["n_labels"], seed=params["seed"]
+    )
+    start, seed = params["start"], params["seed"]
+    if start == "quick_pick":
+        masks = segment_quick_pick(archive, item, images=images, seed=seed)
+    else:
+        encoder = f"random:{ENCODER}" if start == "random" else _checkpoint(shared, start)
+        steps = params["steps"]
+        masks = segment_wootz(archive, item, images=images, encoder=encoder, seed=seed, steps=steps)
+    return score_masks(archive, item, masks)
+
+
+def draw_images(images: list[str], *, n_labels: int, seed: int) -> list[str]:
+    """Draw labelled images; for one seed, fewer are among more.
+
+    Raises
+    ------
+    WootzError
+        If there are fewer than `n_labels`.
+    """
+    if n_labels > len(images):
+        raise WootzError(f"n_labels={n_labels}, but the training split holds {len(images)} labelled images.")
+    order = np.random.default_rng(seed).permutation(len(images))
+    return [images[i] for i in order[:n_labels]]
+
+
+def _ingest(data: Path, folder: Path, fixed: dict[str, Any]) -> dict[str, Any]:
+    from wootz.ingest import IngestConfig, ingest
+    from wootz.synthetic import RenderConfig, render
+
+    archive = ingest_sets(data, folder / "archive")
+    render(folder / "rendered", RenderConfig(n=fixed["n_rendered"], recipe="coating", seed=0))
+    options = IngestConfig(set="rendered", scheme="coating", tile_px=TILE_PX, stride_px=TILE_PX)
+    ingest(folder / "archive", [folder / "rendered"], options)
+    archive = Archive(folder / "archive")
+    return {"images": len(archive.images), "tiles": len(archive.tile_table)}
+
+
+def _pretrain(archive: Archive, fixed: dict[str, Any], *, synthetic_frac: float) -> dict[str, Any]:
+    from wootz.cli.commands import COMMANDS, resolve
+    from wootz.ssl import PretrainConfig
+    from wootz.ssl.sampling_options import SamplingConfig
+
+    is_rendered = archive.tiles().frame["origin"].eq("rendered")
+    n_tiles = {0.0: int((~is_rendered).sum()), 1.0: int(is_rendered.sum())}.get(
+        synthetic_frac, len(is_rendered)
+    )
+    options = PretrainConfig(
+        method=resolve(COMMANDS["pretrain"].groups["method"][fixed["method"]])(),
+        encoder=ENCODER,
+        precision="bf16",
+        sampling=SamplingConfig(synthetic_frac=synthetic_frac),
+    )
+    options.epochs = -(-fixed["pretrain_steps"] // (n_tiles // options.batch_size))
+    result = chain.pretrain(archive, options)
+    return {
+        "encoder": str(Path(result.checkpoint).relative_to(archive.path.parent)),
+        "rankme": result.rankme,
+        "rankme_random": result.rankme_random,
+        "n_tiles": result.n_tiles,
+        "n_steps": result.n_steps,
+    }
+
+
+def _checkpoint(shared: Path, start: str) -> str:
+    import json
+
+    record = json.loads((shared / "steps" / f"{start}.json").read_text())
+    return str(shared / record["figures"]["encoder"])
