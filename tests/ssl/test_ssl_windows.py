@@ -5,16 +5,14 @@ import pytest
 
 from wootz.archive import Archive
 from wootz.augment import AugmentConfig
-from wootz.cli.commands import COMMANDS, resolve
 from wootz.encoders import encoder_provenance
 from wootz.errors import WootzError
 from wootz.fields import NewField
 from wootz.intensity import scale
-from wootz.ssl import PretrainConfig, pretrain
+from wootz.ssl import PretrainConfig, method_options, pretrain
 from wootz.ssl.methods.build import build_method
+from wootz.ssl.methods.names import METHODS
 from wootz.ssl.windows import RandomWindows, draw_windows, random_windows
-
-METHODS = COMMANDS["pretrain"].groups["method"]
 
 
 class Run:
@@ -156,7 +154,7 @@ def test_options_out_of_range():
 
 def train(archive, folder, method, **changes):
     cfg = PretrainConfig(
-        method=resolve(METHODS[method])(),
+        method=method_options(method),
         encoder="small",
         epochs=1,
         batch_size=8,

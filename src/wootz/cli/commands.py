@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from wootz.ssl.methods.names import METHODS
+
 GroupTable = dict[str, dict[str, str]]
 
 
@@ -63,23 +65,7 @@ COMMANDS: dict[str, Command] = {
         "wootz.ssl.config:PretrainConfig",
         "wootz.cli.verbs:pretrain",
         (1, 1),
-        {
-            "method": {
-                "simclr": "wootz.ssl.methods.options:SimCLRConfig",
-                "byol": "wootz.ssl.methods.options:BYOLConfig",
-                "moco": "wootz.ssl.methods.options:MoCoConfig",
-                "mocov3": "wootz.ssl.methods.options:MoCoV3Config",
-                "vicreg": "wootz.ssl.methods.options:VICRegConfig",
-                "swav": "wootz.ssl.methods.options:SwaVConfig",
-                "dino": "wootz.ssl.methods.options:DINOConfig",
-                "densecl": "wootz.ssl.methods.options:DenseCLConfig",
-                "pirl": "wootz.ssl.methods.pretext_options:PIRLConfig",
-                "cpc": "wootz.ssl.methods.pretext_options:CPCConfig",
-                "relpatch": "wootz.ssl.methods.pretext_options:RelPatchConfig",
-                "gapfill": "wootz.ssl.methods.pretext_options:GapFillConfig",
-                "mae": "wootz.ssl.methods.pretext_options:MAEConfig",
-            }
-        },
+        {"method": METHODS},
     ),
     "embed": Command(
         "encoder -> named embedding of every tile",

@@ -30,6 +30,7 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "alpha_req": "monitors",
     "feature_std": "monitors",
     "lidar": "monitors",
+    "method_options": "methods.names",
     "rankme": "monitors",
     "uniformity": "monitors",
     "PretrainResult": "pretraining",

@@ -105,8 +105,7 @@ def _ingest(data: Path, folder: Path, fixed: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pretrain(archive: Archive, fixed: dict[str, Any], *, synthetic_frac: float) -> dict[str, Any]:
-    from wootz.cli.commands import COMMANDS, resolve
-    from wootz.ssl import PretrainConfig
+    from wootz.ssl import PretrainConfig, method_options
     from wootz.ssl.sampling_options import SamplingConfig
 
     is_rendered = archive.tiles().frame["origin"].eq("rendered")
@@ -114,7 +113,7 @@ def _pretrain(archive: Archive, fixed: dict[str, Any], *, synthetic_frac: float)
         synthetic_frac, len(is_rendered)
     )
     options = PretrainConfig(
-        method=resolve(COMMANDS["pretrain"].groups["method"][fixed["method"]])(),
+        method=method_options(fixed["method"]),
         encoder=ENCODER,
         precision="bf16",
         sampling=SamplingConfig(synthetic_frac=synthetic_frac),

@@ -104,12 +104,11 @@ def make_features(
 
 
 def _options(tiles: TileSet, params: dict[str, Any]) -> Any:
-    from wootz.cli.commands import COMMANDS, resolve
+    from wootz.ssl import PretrainConfig, method_options
 
     batch_size = min(params["batch_size"], len(tiles))
-    method = resolve(COMMANDS["pretrain"].groups["method"][params["features"]])()
-    options = resolve(COMMANDS["pretrain"].schema)(
-        method=method,
+    options = PretrainConfig(
+        method=method_options(params["features"]),
         encoder=params["encoder"],
         batch_size=batch_size,
         epochs=-(-params["steps"] // (len(tiles) // batch_size)),
