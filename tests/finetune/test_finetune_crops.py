@@ -47,6 +47,16 @@ def test_pixels_and_mask_move_together():
     assert 0.2 < (target == 1)[valid].float().mean() < 0.8
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_given_share_of_crops_is_not_resampled(rng, share):
+    field = torch.from_numpy(rng.integers(0, 2, (64, 64)).astype(np.float32))  # resampled, it has greys
+    mask = field.to(torch.uint8)
+    options = CropOptions(24, rotation_deg=30.0, zoom=1.5, flip_rows=True, elastic=0.05, plain_prob=share)
+    pixels, _ = random_crops([field], [mask], options, n=200, generator=torch.Generator().manual_seed(2))
+    as_recorded = (torch.minimum(pixels.abs(), (1 - pixels).abs()) < 1e-3).float().mean((1, 2, 3)) > 0.99
+    assert abs(float(as_recorded.float().mean()) - share) < 0.12
+
+
 def test_beyond_the_border_is_ignored():
     field, mask = torch.rand(20, 20), torch.ones(20, 20, dtype=torch.uint8)
     pixels, target = random_crops([field], [mask], plain(32), n=4, generator=torch.Generator().manual_seed(0))

@@ -28,6 +28,9 @@ class SegmentConfig:
     zoom: float = option(1.6, "largest random zoom in or out of a crop", unit="factor")
     flip_rows: bool = option(True, "also learn fields upside down; switch off where up has a meaning")
     elastic: float = option(0.0, "size of smooth random shifts over the crop's side", unit="in [0, 0.2]")
+    plain_prob: float = option(
+        0.5, "chance that a crop is only flipped: pixels as recorded, not resampled", unit="in [0, 1]"
+    )
     intensity: float = option(
         1.0, "strength of random grey curves, shading, blur and noise", unit="in [0, 2]"
     )
@@ -48,7 +51,7 @@ class SegmentConfig:
         check_range("task.elastic", self.elastic, 0.0, 0.2)
         check_range("task.weight_decay", self.weight_decay, 0.0, 1.0)
         check_range("task.average_decay", self.average_decay, 0.0, 0.9999)
-        for key in ("encoder_lr_factor", "inversion"):
+        for key in ("encoder_lr_factor", "inversion", "plain_prob"):
             check_range(f"task.{key}", getattr(self, key), 0.0, 1.0)
         if self.max_minutes is not None:
             check_range("task.max_minutes", self.max_minutes, 0.0)

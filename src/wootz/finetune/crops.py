@@ -25,6 +25,9 @@ class CropOptions:
     flip_rows : bool
     elastic : float, >= 0
         Standard deviation of smooth shifts, as a fraction of the side.
+    plain_prob : float in [0, 1]
+        Chance that a crop is only flipped: resampling softens a picture, and a network that has seen only
+        softened ones does worse on the fields as recorded.
     """
 
     size_px: int
@@ -32,6 +35,7 @@ class CropOptions:
     zoom: float
     flip_rows: bool
     elastic: float
+    plain_prob: float = 0.0
 
 
 def shrink_field(field: np.ndarray, factor: int) -> Tensor:
@@ -108,16 +112,17 @@ def _one_crop(
 
 def _crop_positions(options: CropOptions, generator: torch.Generator, device: torch.device) -> Tensor:
     """Return the (size, size, 2) rows and columns of a crop's pixels around its centre, in field pixels."""
-    draw = torch.rand(4, generator=generator)
-    angle = math.radians(options.rotation_deg) * (2.0 * float(draw[0]) - 1.0)
-    zoom = math.exp(math.log(options.zoom) * (2.0 * float(draw[1]) - 1.0))
+    draw = torch.rand(5, generator=generator)
+    is_plain = float(draw[4]) < options.plain_prob
+    angle = 0.0 if is_plain else math.radians(options.rotation_deg) * (2.0 * float(draw[0]) - 1.0)
+    zoom = 1.0 if is_plain else math.exp(math.log(options.zoom) * (2.0 * float(draw[1]) - 1.0))
     flip_row = -1.0 if options.flip_rows and draw[2] < 0.5 else 1.0
     flip_col = -1.0 if draw[3] < 0.5 else 1.0
     axis = torch.arange(options.size_px, device=device) - (options.size_px - 1) / 2.0
     row, col = torch.meshgrid(axis * zoom * flip_row, axis * zoom * flip_col, indexing="ij")
     cos, sin = math.cos(angle), math.sin(angle)
     positions = torch.stack([cos * row + sin * col, cos * col - sin * row], -1)
-    if options.elastic > 0:
+    if options.elastic > 0 and not is_plain:
         coarse = torch.randn(1, 2, 5, 5, generator=generator).to(device) * options.elastic * options.size_px
         shifts = functional.interpolate(
             coarse, size=2 * [options.size_px], mode="bicubic", align_corners=True

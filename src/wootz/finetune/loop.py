@@ -50,7 +50,12 @@ class CropBatches:
         self.fields, self.masks, self.cfg = fields, masks, cfg
         self.seed, self.position = seed, position
         self.options = CropOptions(
-            cfg.crop_px, cfg.rotation_deg, cfg.zoom, flip_rows=cfg.flip_rows, elastic=cfg.elastic
+            cfg.crop_px,
+            cfg.rotation_deg,
+            cfg.zoom,
+            flip_rows=cfg.flip_rows,
+            elastic=cfg.elastic,
+            plain_prob=cfg.plain_prob,
         )
 
     def __len__(self) -> int:
