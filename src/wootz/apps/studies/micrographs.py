@@ -60,6 +60,7 @@ SETS = (
             "lr": 2e-3,
             "intensity": 0.4,
             "flip_rows": False,
+            "plain_prob": 0.0,
             "validate_every": 100,
         },
         layer="oxide",
