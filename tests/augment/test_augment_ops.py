@@ -1,5 +1,7 @@
 """Each augmentation against a slow reference, one sample at a time."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from wootz.augment import (
+    CLEAN,
     AugmentConfig,
     context_px,
     defocus,
@@ -21,6 +24,8 @@ from wootz.augment import (
     two_views,
 )
 from wootz.errors import WootzError
+
+WHOLE = {"area_min_frac": 1.0, "aspect_max": 1.0, "rotation_deg": 0.0, "flip_prob": 0.0, "shear_deg": 0.0}
 
 
 def generator(seed=0):
@@ -45,7 +50,7 @@ def resample_slowly(tile, affine, out_px, mode):
 
 @pytest.mark.parametrize("margin", [0, 14])
 def test_window_is_what_scipy_samples(margin):
-    cfg = AugmentConfig(out_px=48, aspect_max=1.3)
+    cfg = AugmentConfig(out_px=48, aspect_max=1.3, shear_deg=20.0)
     tiles = pictures(12, 64 + 2 * margin)
     affine = random_crop(12, (64, 64), cfg, generator=generator())
     views = sample_affine(tiles, affine, out_px=48).numpy()
@@ -79,9 +84,14 @@ def test_shrinking_averages_fine_texture_away():
 @given(seed=st.integers(0, 2**32), aspect=st.floats(1, 2), low=st.floats(0.05, 1), rotation=st.floats(0, 180))
 @settings(max_examples=40, deadline=None)
 def test_windows_lie_in_the_tile_and_their_corners_in_its_margin(seed, aspect, low, rotation):
-    cfg = AugmentConfig(aspect_max=aspect, area_min_frac=low, rotation_deg=rotation)
+    cfg = AugmentConfig(aspect_max=aspect, area_min_frac=low, rotation_deg=rotation, shear_deg=30.0)
     height, width = 100, 140
-    affine = random_crop(16, (height, width), cfg, generator=generator(seed)).double()
+    upright = dataclasses.replace(cfg, rotation_deg=0.0)
+    tilt = torch.linspace(0, 60, 16)
+    affine = random_crop(16, (height, width), upright, generator=generator(seed), tilt_deg=tilt)
+    assert (affine.abs().sum(dim=2) <= torch.tensor([width, height]) / 2 + 1e-3).all()
+    unsheared = dataclasses.replace(cfg, shear_deg=0.0)
+    affine = random_crop(16, (height, width), unsheared, generator=generator(seed)).double()
     linear, centre = affine[:, :, :2], affine[:, :, 2]
     sides = 2 * linear.square().sum(dim=1).sqrt()  # width and height before the rotation
     assert (centre.abs() + sides / 2 <= torch.tensor([width, height]) / 2 + 1e-3).all()
@@ -89,7 +99,7 @@ def test_windows_lie_in_the_tile_and_their_corners_in_its_margin(seed, aspect, l
     assert (area <= 1 + 1e-4).all()
     if aspect == 1:
         assert (area >= low - 1e-4).all()
-    square = random_crop(16, (100, 100), cfg, generator=generator(seed))
+    square = random_crop(16, (100, 100), cfg, generator=generator(seed), tilt_deg=tilt)
     reach = square.abs().sum(dim=2).max()
     assert float(reach) <= 50 + context_px(100, cfg) + 1e-3
 
@@ -108,7 +118,9 @@ def test_margin_gives_real_picture_in_the_corners_of_rotated_views():
 
 
 def test_crops_are_spread_over_place_size_angle_and_mirror():
-    affine = random_crop(4000, (100, 100), AugmentConfig(area_min_frac=0.2), generator=generator())
+    affine = random_crop(
+        4000, (100, 100), AugmentConfig(area_min_frac=0.2, shear_deg=0.0), generator=generator()
+    )
     determinant = torch.linalg.det(affine[:, :, :2])
     assert float((determinant < 0).float().mean()) == pytest.approx(0.5, abs=0.03)
     area = 4 * determinant.abs() / 100**2
@@ -213,8 +225,7 @@ def test_twelve_bit_levels_survive_under_bfloat16():
 
 
 def test_everything_off_is_a_plain_resize():
-    cfg = AugmentConfig(out_px=32, area_min_frac=1, aspect_max=1, rotation_deg=0, flip_prob=0)
-    cfg = AugmentConfig(**{**vars(cfg), "defocus_prob": 0, "noise_prob": 0, "scan_prob": 0, "jitter_prob": 0})
+    cfg = AugmentConfig(out_px=32, jitter_prob=0.0, **WHOLE, **CLEAN)
     tiles = pictures(3, 32)
     torch.testing.assert_close(random_view(tiles, cfg, generator=generator()), tiles, atol=1e-5, rtol=0)
 
@@ -231,7 +242,7 @@ def test_simclr_preset_neither_turns_nor_adds_noise():
     cfg = preset("simclr", out_px=32)
     assert (cfg.rotation_deg, cfg.noise_prob, cfg.scan_prob, cfg.gamma_max) == (0, 0, 0, 1)
     assert preset("sem", out_px=32) == AugmentConfig(out_px=32)
-    with pytest.raises(WootzError, match="sem, simclr"):
+    with pytest.raises(WootzError, match="plain, se, sem, simclr"):
         preset("imagenet")
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from wootz.augment import AugmentConfig
+from wootz.augment import CLEAN, AugmentConfig
 from wootz.ssl import BYOLConfig, MoCoConfig, PretrainConfig
 from wootz.ssl.batches import Batches
 from wootz.ssl.loop import Pretraining, learning_rate_factor
@@ -17,11 +17,10 @@ SAME_VIEWS = AugmentConfig(  # nothing is random, so that views do not depend on
     area_min_frac=1.0,
     aspect_max=1.0,
     rotation_deg=0.0,
+    shear_deg=0.0,
     flip_prob=0.0,
-    defocus_prob=0.0,
-    noise_prob=0.0,
-    scan_prob=0.0,
     jitter_prob=0.0,
+    **CLEAN,
 )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wootz.augment import AugmentConfig
+from wootz.augment import CLEAN, AugmentConfig
 from wootz.encoders import build_encoder, load_encoder
 from wootz.errors import WootzError
 from wootz.ssl import GapFillConfig, LensConfig, PretrainConfig, SimCLRConfig, embed_arrays, knn_probe
@@ -158,11 +158,12 @@ def test_with_the_lens_features_tell_a_planted_mark_less_well(tmp_path):
         "area_min_frac": 1.0,
         "aspect_max": 1.0,
         "rotation_deg": 0.0,
+        "shear_deg": 0.0,
         "flip_prob": 0.0,
         "jitter_prob": 0.0,
     }
-    noise = {"noise_prob": 1.0, "dose_min": 60.0, "dose_max": 60.0, "scan_prob": 0.0, "defocus_prob": 0.0}
-    augment = AugmentConfig(out_px=16, **still, **noise)
+    noise = {"noise_prob": 1.0, "dose_min": 60.0, "dose_max": 60.0}
+    augment = AugmentConfig(out_px=16, **{**CLEAN, **still, **noise})
 
     def told(encoder):
         known, new = embed_arrays(train.noisy, encoder), embed_arrays(test.noisy, encoder)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from wootz.augment import AugmentConfig
+from wootz.augment import CLEAN, AugmentConfig
 from wootz.encoders import ViTEncoder, build_encoder, seeded
 from wootz.errors import WootzError
 from wootz.ssl import CPCConfig, GapFillConfig, MAEConfig, PIRLConfig, PretrainConfig, RelPatchConfig
@@ -32,7 +32,7 @@ CONFIGS = {
     "gapfill": GapFillConfig(decoder_dim=6, block_px=4),
     "mae": MAEConfig(decoder_dim=32, decoder_depth=1),
 }
-UNCHANGED = {"jitter_prob": 0.0, "noise_prob": 0.0, "scan_prob": 0.0, "defocus_prob": 0.0}
+UNCHANGED = {**CLEAN, "jitter_prob": 0.0, "shear_deg": 0.0}
 STILL = {**UNCHANGED, "area_min_frac": 1.0, "aspect_max": 1.0, "rotation_deg": 0.0, "flip_prob": 0.0}
 
 

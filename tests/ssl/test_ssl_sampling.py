@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from wootz.archive import Archive
-from wootz.augment import AugmentConfig
+from wootz.augment import CLEAN, AugmentConfig
 from wootz.errors import WootzError
 from wootz.fields import NewField
 from wootz.ssl import PretrainConfig, SamplingConfig, SimCLRConfig, pretrain
@@ -163,7 +163,7 @@ def test_interrupted_balanced_training_goes_on_to_the_same_losses(toy_tiles, tmp
 # views from overlapping crops ------------------------------------------------------------------------------
 
 WHOLE = {"area_min_frac": 1.0, "aspect_max": 1.0, "rotation_deg": 0.0, "flip_prob": 0.0, "jitter_prob": 0.0}
-PLAIN = AugmentConfig(out_px=16, **WHOLE, defocus_prob=0.0, noise_prob=0.0, scan_prob=0.0)
+PLAIN = AugmentConfig(out_px=16, **WHOLE, **CLEAN, shear_deg=0.0)
 
 
 def test_shifted_views_are_windows_of_the_field_at_every_offset():

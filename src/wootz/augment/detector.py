@@ -1,10 +1,19 @@
-"""The detector: counting statistics, scan lines, and the operator's brightness and contrast."""
+"""The detector: counting statistics, and the operator's brightness, contrast and gamma."""
 
 import torch
 from torch import Tensor
 
+from wootz.augment.pixelnoise import generator_on, normal_pixels
 
-def shot_noise(views: Tensor, dose: Tensor, *, readout: Tensor, generator: torch.Generator) -> Tensor:
+
+def shot_noise(
+    views: Tensor,
+    dose: Tensor,
+    *,
+    readout: Tensor,
+    generator: torch.Generator,
+    poisson_below: float = 0.0,
+) -> Tensor:
     """Add counting and readout noise.
 
     Parameters
@@ -17,6 +26,8 @@ def shot_noise(views: Tensor, dose: Tensor, *, readout: Tensor, generator: torch
         Sigma of the signal-independent noise, in parts of full scale. On the CPU.
     generator : torch.Generator
         On the CPU.
+    poisson_below : float, electrons
+        Views of a smaller dose are counted one electron after the other.
 
     Returns
     -------
@@ -24,9 +35,10 @@ def shot_noise(views: Tensor, dose: Tensor, *, readout: Tensor, generator: torch
 
     Notes
     -----
-    ``y = x + sqrt(max(x, 0) / dose + readout^2) n`` with standard normal n: the Gaussian limit of
-    ``Poisson(dose x) / dose``, of the same mean and variance. It misleads in the darkest parts of very short
-    exposures, where a pixel counts fewer than about ten electrons and real noise is skewed.
+    Above, ``y = x + sqrt(max(x, 0) / dose + readout^2) n`` with standard normal n: the Gaussian limit of
+    Poisson counts, of the same mean and variance. Below,
+    ``y = Poisson(dose max(x, 0)) / dose + min(x, 0) + readout n``: where a pixel counts fewer than about
+    thirty electrons, real noise is skewed and comes in whole electrons. Both keep the mean.
 
     References
     ----------
@@ -36,38 +48,24 @@ def shot_noise(views: Tensor, dose: Tensor, *, readout: Tensor, generator: torch
     if len(chosen) == 0:
         return views
     where = chosen.to(views.device, non_blocking=True)
-    per_electron = _column(1.0 / dose[chosen], views)
-    floor = _column(readout[chosen].square(), views)
     batch = views.index_select(0, where)
-    spread = batch.clamp(min=0).mul_(per_electron).add_(floor).sqrt_()
-    noise = _normal(batch.shape, like=views, generator=generator)
-    return views.index_copy(0, where, batch.addcmul_(spread, noise))
+    counted = torch.nonzero(dose[chosen] < poisson_below).flatten()
+    per_electron = 1.0 / dose[chosen]
+    if len(counted):
+        rows = counted.to(views.device, non_blocking=True)
+        batch[rows] = _counts(batch[rows], dose[chosen[counted]], generator=generator)
+        per_electron[counted] = 0.0
+    spread = batch.clamp(min=0).mul_(_column(per_electron, views))
+    spread.add_(_column(readout[chosen].square(), views)).sqrt_()
+    return views.index_copy(0, where, batch.addcmul_(spread, normal_pixels(batch, generator=generator)))
 
 
-def scan_lines(views: Tensor, sigma: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Shift each scan line (row) by its own offset.
-
-    Parameters
-    ----------
-    views : (B, 1, H, W) float32
-    sigma : (B,) float32, >= 0
-        Standard deviation of the offsets, in parts of full scale. On the CPU.
-    generator : torch.Generator
-        On the CPU.
-
-    Returns
-    -------
-    (B, 1, H, W) float32
-
-    Notes
-    -----
-    Beam current and detector gain drift between lines far more than along one, since a line takes
-    milliseconds. It is added after the rotation: views are specimens that lie otherwise under the same scan.
-    """
-    if not bool((sigma > 0).any()):
-        return views
-    offsets = torch.randn(len(sigma), 1, views.shape[2], 1, generator=generator) * sigma[:, None, None, None]
-    return views + offsets.to(views.device, non_blocking=True)
+def _counts(views: Tensor, dose: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Count electrons: means of `views`, in whole parts of 1 / dose above zero."""
+    per_view = _column(dose, views)
+    mean = views.clamp(min=0).mul_(per_view)
+    counts = torch.poisson(mean, generator=generator_on(views.device, generator=generator))
+    return counts.div_(per_view).add_(views.clamp(max=0))
 
 
 def gain_offset_gamma(views: Tensor, gain: Tensor, *, offset: Tensor, gamma: Tensor) -> Tensor:
@@ -89,7 +87,7 @@ def gain_offset_gamma(views: Tensor, gain: Tensor, *, offset: Tensor, gamma: Ten
         ``gain (x' - mean(x')) + mean(x') + offset`` with ``x' = sign(x) |x|^gamma``.
     """
     if bool((gamma != 1).any()):
-        views = views.sign() * views.abs().pow(_column(gamma, views))
+        views = views.abs().pow_(_column(gamma, views)).copysign_(views)
     mean = views.mean(dim=(1, 2, 3), keepdim=True)
     gain = _column(gain, views)
     return torch.addcmul(mean * (1 - gain) + _column(offset, views), views, gain)
@@ -97,11 +95,3 @@ def gain_offset_gamma(views: Tensor, gain: Tensor, *, offset: Tensor, gamma: Ten
 
 def _column(values: Tensor, like: Tensor) -> Tensor:
     return values.to(like.device, non_blocking=True)[:, None, None, None]
-
-
-def _normal(shape: torch.Size, *, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw standard normal pixels on the device of `like`, reproducibly from a generator on the CPU."""
-    if like.device.type != "cpu":
-        seed = int(torch.randint(2**62, (), generator=generator))
-        generator = torch.Generator(like.device).manual_seed(seed)
-    return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)

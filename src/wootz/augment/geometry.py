@@ -1,4 +1,4 @@
-"""Where the field of view lies: place, magnification, tilt, rotation and mirror image in one resampling."""
+"""Where the field of view lies: place, scale, tilt, shear, rotation and mirror image in one resampling."""
 
 import math
 
@@ -24,7 +24,13 @@ def context_px(tile_px: int, cfg: AugmentConfig) -> int:
 
 
 def random_crop(
-    n: int, tile_px: tuple[int, int], cfg: AugmentConfig, *, generator: torch.Generator
+    n: int,
+    tile_px: tuple[int, int],
+    cfg: AugmentConfig,
+    *,
+    generator: torch.Generator,
+    pixel_size_nm: Tensor | None = None,
+    tilt_deg: Tensor | None = None,
 ) -> Tensor:
     """Draw a window in each of `n` tiles.
 
@@ -36,6 +42,10 @@ def random_crop(
     cfg : AugmentConfig
     generator : torch.Generator
         On the CPU.
+    pixel_size_nm : (n,) float, optional
+        Size of a tile's pixel, nm; NaN where unknown. Used where the options ask for a range of scales.
+    tilt_deg : (n,) float32, optional
+        Tilt of each surface about the scan's row direction, in [0, 90).
 
     Returns
     -------
@@ -46,26 +56,57 @@ def random_crop(
     Notes
     -----
     Area uniform in ``[area_min_frac, area_max_frac]``, log stretch uniform; a side that comes out longer than
-    the tile is cut to the tile. The unrotated window lies inside the tile; its rotation is about its centre.
+    the tile is cut to the tile. With a scale range and a known pixel size p, the side of a square of the
+    window's area is ``out_px s / p`` with ln s uniform, over the part of the range that the areas allow, or
+    the nearest limit where they allow none: the physical scale of the views is then the same for tiles of all
+    magnifications.
+
+    A tilt t makes the surface look shorter across its axis. As only ratios count beside a random
+    magnification, the window gets narrower along its rows instead: ``w cos t``. A shear a takes
+    ``x + y tan a`` and shrinks the window until it lies in the one before. So every window lies inside the
+    unsheared, untilted one, which lies inside the tile before it is turned about its centre.
 
     References
     ----------
     Window as in Szegedy et al. 2015, doi:10.1109/CVPR.2015.7298594, as used by SimCLR.
     """
-    area, stretch, place_x, place_y, turn, mirror = torch.rand(6, n, generator=generator)
+    area, stretch, place_x, place_y, turn, mirror, skew = torch.rand(7, n, generator=generator)
     height, width = tile_px
-    area = (cfg.area_min_frac + (cfg.area_max_frac - cfg.area_min_frac) * area) * height * width
+    area = _areas(area, tile_px, cfg, pixel_size_nm=pixel_size_nm)
     ratio = torch.exp((2 * stretch - 1) * math.log(cfg.aspect_max) + math.log(width / height))
     window_w = torch.sqrt(area * ratio).clamp(max=width)
     window_h = torch.sqrt(area / ratio).clamp(max=height)
-    angle = (2 * turn - 1) * math.radians(cfg.rotation_deg)
-    half_w = window_w / 2 * torch.where(mirror < cfg.flip_prob, -1.0, 1.0)
-    half_h = window_h / 2
-    cos, sin = torch.cos(angle), torch.sin(angle)
     centre_x = (place_x - 0.5) * (width - window_w)
     centre_y = (place_y - 0.5) * (height - window_h)
-    rows = (cos * half_w, -sin * half_h, centre_x, sin * half_w, cos * half_h, centre_y)
-    return torch.stack(rows, dim=1).view(n, 2, 3)
+    if tilt_deg is not None:
+        window_w = window_w * torch.cos(torch.deg2rad(tilt_deg))
+    shear = torch.tan((2 * skew - 1) * math.radians(cfg.shear_deg)) * window_h
+    shrink = window_w / (window_w + shear.abs())
+    half_w = shrink * window_w / 2 * torch.where(mirror < cfg.flip_prob, -1.0, 1.0)
+    half_h = shrink * window_h / 2
+    lean = shrink * shear / 2
+    angle = (2 * turn - 1) * math.radians(cfg.rotation_deg)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    x = (cos * half_w, cos * lean - sin * half_h, centre_x)
+    y = (sin * half_w, sin * lean + cos * half_h, centre_y)
+    return torch.stack((*x, *y), dim=1).view(n, 2, 3)
+
+
+def _areas(
+    draws: Tensor, tile_px: tuple[int, int], cfg: AugmentConfig, *, pixel_size_nm: Tensor | None
+) -> Tensor:
+    """Turn uniform draws into window areas, px^2."""
+    whole = tile_px[0] * tile_px[1]
+    area = (cfg.area_min_frac + (cfg.area_max_frac - cfg.area_min_frac) * draws) * whole
+    if pixel_size_nm is None or cfg.scale_min_nm is None or cfg.scale_max_nm is None:
+        return area
+    limits = math.sqrt(cfg.area_min_frac * whole), math.sqrt(cfg.area_max_frac * whole)
+    size = pixel_size_nm.to("cpu", torch.float32)
+    known = torch.isfinite(size) & (size > 0)
+    per_nm = cfg.out_px / torch.where(known, size, 1.0)
+    low = (cfg.scale_min_nm * per_nm).clamp(*limits)
+    high = (cfg.scale_max_nm * per_nm).clamp(*limits)
+    return torch.where(known, (low * (high / low) ** draws).square(), area)
 
 
 def sample_affine(tiles: Tensor, affine: Tensor, *, out_px: int) -> Tensor:

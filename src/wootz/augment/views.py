@@ -1,14 +1,20 @@
-"""Two random views of each tile of a batch: the question that self-supervised learning asks."""
-
-import math
+"""Random views of each tile of a batch: the question that self-supervised learning asks."""
 
 import torch
 from torch import Tensor
 
 from wootz.augment.beam import defocus
+from wootz.augment.charge import charging
 from wootz.augment.config import AugmentConfig
-from wootz.augment.detector import gain_offset_gamma, scan_lines, shot_noise
-from wootz.augment.geometry import random_crop, sample_affine
+from wootz.augment.detector import gain_offset_gamma, shot_noise
+from wootz.augment.dropout import lose_lines, lose_pixels
+from wootz.augment.exchange import exchange_amplitudes, exchange_histogram
+from wootz.augment.geometry import sample_affine
+from wootz.augment.milling import curtain
+from wootz.augment.parts import for_each_part, one_thread_each, part_rows
+from wootz.augment.scan import scan_lines, shift_rows
+from wootz.augment.settings import Settings, draw_settings
+from wootz.augment.topography import brightness_ramp, shadow
 
 LOW, HIGH = -1.0, 2.0
 
@@ -45,14 +51,24 @@ def two_views(
 
 
 def random_view(
-    tiles: Tensor, cfg: AugmentConfig, *, generator: torch.Generator, margin_px: int = 0
+    tiles: Tensor,
+    cfg: AugmentConfig,
+    *,
+    generator: torch.Generator,
+    margin_px: int = 0,
+    pixel_size_nm: Tensor | None = None,
+    rendered: Tensor | None = None,
 ) -> Tensor:
     """Draw one view of each tile; see `two_views`.
 
-    Notes
-    -----
-    The order is that of the instrument: specimen and stage (window), beam (defocus), counting (shot noise),
-    scan (line offsets), amplifier (gain, offset, gamma).
+    Parameters
+    ----------
+    tiles, cfg, generator, margin_px
+        As in `two_views`.
+    pixel_size_nm : (B,) float, optional
+        Size of the tiles' pixels, NaN where unknown, for ``scale_min_nm`` and ``scale_max_nm``.
+    rendered : (B,) bool, optional
+        Which tiles are rendered: looks are then exchanged between real and rendered ones only.
 
     Raises
     ------
@@ -66,33 +82,97 @@ def random_view(
         raise ValueError(
             f"a margin of {margin_px} px leaves nothing of tiles of {tuple(tiles.shape[-2:])} px"
         )
-    with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):  # bfloat16 would cut grey levels
-        return _random_view(tiles, (height, width), cfg, generator=generator)
+    with one_thread_each() as n_threads:
+        settings = draw_settings(
+            len(tiles),
+            (height, width),
+            cfg,
+            generator=generator,
+            pixel_size_nm=pixel_size_nm,
+            rendered=rendered,
+        )
+        return view_with(tiles, settings, cfg, generator=generator, n_threads=n_threads)
 
 
-def _random_view(
-    tiles: Tensor, tile_px: tuple[int, int], cfg: AugmentConfig, *, generator: torch.Generator
+def view_with(
+    tiles: Tensor,
+    settings: Settings,
+    cfg: AugmentConfig,
+    *,
+    generator: torch.Generator,
+    n_threads: int = 1,
 ) -> Tensor:
-    n = len(tiles)
-    affine = random_crop(n, tile_px, cfg, generator=generator)
-    views = sample_affine(tiles, affine, out_px=cfg.out_px)
-    draws = torch.rand(7, n, generator=generator)
-    sigma = torch.where(draws[0] < cfg.defocus_prob, draws[1] * cfg.defocus_max_px, 0.0)
-    views = defocus(views, torch.where(sigma < 0.2, 0.0, sigma))  # below 0.2 px the kernel is one pixel
-    noisy = draws[2] < cfg.noise_prob
-    dose = cfg.dose_min * torch.exp(draws[3] * math.log(cfg.dose_max / cfg.dose_min))
-    dose = torch.where(noisy, dose, math.inf)
-    readout = torch.where(noisy, draws[4] * cfg.readout_max, 0.0)
-    views = shot_noise(views, dose, readout=readout, generator=generator)
-    scan = torch.where(draws[5] < cfg.scan_prob, draws[6] * cfg.scan_max, 0.0)
-    views = scan_lines(views, scan, generator=generator)
-    return _other_settings(views, cfg, generator=generator).clamp_(LOW, HIGH)
+    """Make the view of each tile that the settings ask for.
+
+    Parameters
+    ----------
+    tiles : (B, 1, H, W) float32
+        With their margin, on any device.
+    settings : Settings
+        Of B views.
+    cfg : AugmentConfig
+        Its ``out_px`` and ``poisson_dose_max``; the rest stands in the settings.
+    generator : torch.Generator
+        On the CPU, for what differs from pixel to pixel.
+    n_threads : int
+        On the CPU, inside `one_thread_each`.
+
+    Returns
+    -------
+    (B, 1, out_px, out_px) float32
+        Clipped to [-1, 2].
+
+    Notes
+    -----
+    The order is that of the instrument: specimen and stage (window), the look of another tile, surface
+    (curtaining, relief), beam (defocus), what the signal meets (charge, slope), scan (displaced rows),
+    counting (shot noise), recording (line offsets, lost pixels), amplifier (gain, offset, gamma).
+
+    On the CPU the batch is worked off in parts, each in one thread with its own generator, so that the result
+    does not depend on the number of threads.
+    """
+    with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):  # bfloat16 would cut grey levels
+        on_cpu = tiles.device.type == "cpu"
+        rows = part_rows(len(tiles), cfg.out_px**2) if on_cpu else [slice(0, len(tiles))]
+        seeds = torch.randint(2**62, (len(rows),), generator=generator).tolist()
+        size = (len(tiles), 1, cfg.out_px, cfg.out_px)
+        windows = torch.empty(size, dtype=tiles.dtype, device=tiles.device)
+        views = torch.empty_like(windows)
+
+        def look(i: int) -> None:
+            with torch.no_grad():  # a mode of the thread
+                windows[rows[i]] = sample_affine(tiles[rows[i]], settings.affine[rows[i]], out_px=cfg.out_px)
+
+        def record(i: int) -> None:
+            with torch.no_grad():
+                draws, own = torch.Generator().manual_seed(seeds[i]), settings.part(rows[i])
+                part = exchange_amplitudes(windows[rows[i]], own.partner, cutoff=own.fda_cutoff, pool=windows)
+                part = exchange_histogram(part, own.partner, strength=own.hist_strength, pool=windows)
+                part = _recorded(part, own, generator=draws, poisson_below=cfg.poisson_dose_max)
+                torch.clamp(part, LOW, HIGH, out=views[rows[i]])
+
+        for_each_part(look, len(rows), n_threads=n_threads)  # all before an exchange
+        for_each_part(record, len(rows), n_threads=n_threads)
+        return views
 
 
-def _other_settings(views: Tensor, cfg: AugmentConfig, *, generator: torch.Generator) -> Tensor:
-    chance, gain, offset, gamma = torch.rand(4, len(views), generator=generator)
-    chosen = chance < cfg.jitter_prob
-    gain = torch.where(chosen, 1 + (2 * gain - 1) * cfg.gain_max, 1.0)
-    offset = torch.where(chosen, (2 * offset - 1) * cfg.offset_max, 0.0)
-    gamma = torch.where(chosen, torch.exp((2 * gamma - 1) * math.log(cfg.gamma_max)), 1.0)
-    return gain_offset_gamma(views, gain, offset=offset, gamma=gamma)
+def _recorded(
+    views: Tensor, settings: Settings, *, generator: torch.Generator, poisson_below: float
+) -> Tensor:
+    """Do to the windows of a part what surface, beam, scan and detector do."""
+    views = curtain(views, settings.curtain_rms, generator=generator)
+    views = shadow(views, settings.shadow_px, azimuth_rad=settings.shadow_rad)
+    views = defocus(views, settings.sigma_px, disc=settings.is_disc)
+    views = charging(views, settings.charging, generator=generator)
+    views = brightness_ramp(views, settings.ramp)
+    views = shift_rows(views, settings.shift_px)
+    views = shot_noise(
+        views,
+        settings.dose,
+        readout=settings.readout,
+        generator=generator,
+        poisson_below=poisson_below,
+    )
+    views = scan_lines(views, settings.scan_sigma, generator=generator)
+    views = lose_lines(lose_pixels(views, settings.lost_frac, generator=generator), settings.lost_lines)
+    return gain_offset_gamma(views, settings.gain, offset=settings.offset, gamma=settings.gamma)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wootz.augment.config import CLEAN
 from wootz.errors import WootzError
 from wootz.ssl.methods.fits import require_cnn
 from wootz.ssl.methods.precision import at_least_float32
@@ -46,7 +47,7 @@ class GapFill(nn.Module):
 
     def views(self, batch: TileBatch) -> tuple[Tensor, ...]:
         """Draw a view of each tile and hide blocks of it: seen, target and mask, each (B, 1, out, out)."""
-        view = batch.view(noise_prob=0.0, scan_prob=0.0, defocus_prob=0.0)
+        view = batch.view(**CLEAN)
         mask = block_mask(
             len(view),
             view.shape[-1],

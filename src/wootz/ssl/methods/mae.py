@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wootz.augment.config import CLEAN
 from wootz.encoders.maps import pad_to_multiple
 from wootz.encoders.vit import NORM_EPS, Block, sine_positions
 from wootz.errors import WootzError
@@ -46,7 +47,7 @@ class MAE(nn.Module):
 
     def views(self, batch: TileBatch) -> tuple[Tensor, ...]:
         """Draw a view (B, 1, out, out) of each tile and an order (B, N) of its patches, visible first."""
-        view = batch.view(noise_prob=0.0, scan_prob=0.0, defocus_prob=0.0)
+        view = batch.view(**CLEAN)
         n_patches = (-(-view.shape[-1] // self.patch_px)) ** 2
         if n_patches < MIN_PATCHES:
             raise WootzError(
