@@ -186,6 +186,11 @@ def test_features_that_died_count_as_collapsed(toy, toy_tiles):
     sample = watched(toy_tiles().scaled(slice(None)), AugmentConfig(out_px=16), seed=0, known=None)
     assert look(sample, Dead()) == {"rankme": 1.0, "feature_std": 0.0}
     assert len(look(sample, toy.Encoder())) >= 5
+    broken = toy.Encoder()
+    with torch.no_grad():
+        broken.layers[0].weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(WootzError, match=r"no longer finite.*precision=float32"):
+        look(sample, broken)
 
 
 def test_lost_dimensions_warn_and_then_stop():

@@ -13,6 +13,7 @@ from torch import nn
 
 from wootz.augment.config import AugmentConfig
 from wootz.augment.views import random_view
+from wootz.errors import WootzError
 from wootz.progress import say
 from wootz.ssl.collapse import RankGuard, check_collapse
 from wootz.ssl.embedding import embed_arrays
@@ -60,19 +61,25 @@ def look(sample: Watched, encoder: nn.Module) -> dict[str, float]:
     -------
     dict
         ``rankme, feature_std, uniformity, lidar, alignment``; ``alpha_req`` where there are enough
-        components, ``knn`` and ``linear`` where classes are known. Features that are not finite, or all zero
-        for half of the tiles, give ``rankme`` 1 and ``feature_std`` 0 alone.
+        components, ``knn`` and ``linear`` where classes are known. Features that are all zero for half of the
+        tiles give ``rankme`` 1 and ``feature_std`` 0 alone.
+
+    Raises
+    ------
+    WootzError
+        If a feature is not finite.
     """
     features = embed_arrays(sample.tiles, encoder, batch_size=64)
-    if not np.isfinite(features).all() or features.any(axis=1).mean() < 0.5:
+    if not np.isfinite(features).all():
+        raise WootzError("the features are no longer finite numbers; lower lr, or set precision=float32.")
+    if features.any(axis=1).mean() < 0.5:
         return {"rankme": 1.0, "feature_std": 0.0}
     values = {"rankme": rankme(features), "feature_std": feature_std(features)}
     values["uniformity"] = uniformity(features)
     n, q, height, width = sample.views.shape
     flat = embed_arrays(sample.views.reshape(n * q, height, width), encoder, batch_size=64)
     views = flat.reshape(n, q, -1)
-    if np.isfinite(views).all():
-        values["alignment"] = alignment(views)
+    values["alignment"] = alignment(views)
     for name, monitor, given in (("lidar", lidar, views), ("alpha_req", alpha_req, features)):
         try:
             values[name] = monitor(given)
