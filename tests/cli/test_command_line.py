@@ -1,5 +1,7 @@
 """What a user types: help, typing mistakes, odd paths. Every YAML is composed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,12 @@ def test_text_options_take_any_characters(key, value):
 def test_config_dir_must_exist():
     with pytest.raises(WootzError, match="existing folder"):
         split_arguments(["--config-dir", "/nowhere/at/all"])
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = "import sys; from wootz.cli.main import main; sys.exit(main(['pretrain', '--help']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate()
+    assert (process.returncode, errors) == (0, b"")

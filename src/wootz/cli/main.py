@@ -21,13 +21,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     # it from the threads that have work: prediction then took four times as long. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        return _dispatch(words)
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
     except WootzError as error:
         print(f"wootz: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("wootz: interrupted; the same command goes on where this one stopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader has seen enough: wootz pretrain --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _dispatch(words: list[str]) -> int:
