@@ -251,16 +251,28 @@ def test_a_method_without_anything_against_it_really_collapses_and_is_stopped(
         watched(toy_tiles().scaled(slice(None)), AugmentConfig(out_px=16), seed=0, known=None), encoder
     )
     assert start["feature_std"] > 0.02
-    monkeypatch.setattr("wootz.ssl.pretraining.build_encoder", lambda name, generator_seed: encoder)
+    monkeypatch.setattr("wootz.ssl.pretraining.start_encoder", lambda source, **_: (encoder, {}))
     with pytest.raises(
         WootzError, match=r"collapsed after epoch \d+: all tiles have nearly the same.*lower lr"
     ):
         pull(epochs=60)
 
 
-def test_batch_norm_hides_the_collapse_but_dimensions_are_missed(pull, capsys):
-    pull(epochs=16)
-    assert "RankMe fell to" in capsys.readouterr().err
+class Narrow(Pull):
+    """Keeps two channels of the last layer alive, so that tiles still differ, but along two axes only."""
+
+    @torch.no_grad()
+    def update(self, progress):
+        for name, parameter in self.encoder.layer4.named_parameters():
+            if parameter.ndim == 1 and (".bn2." in name or "downsample" in name):
+                parameter[2:] = 0
+
+
+def test_lost_dimensions_warn_at_the_first_look_and_stop_at_the_second(pull, monkeypatch, capsys):
+    monkeypatch.setattr("wootz.ssl.pretraining.build_method", lambda cfg, encoder, **_: Narrow(encoder))
+    with pytest.raises(WootzError, match=r"lost its dimensions by epoch 8: RankMe is [12]\.\d"):
+        pull(epochs=16)
+    assert "epoch 4: RankMe fell to" in capsys.readouterr().err
 
 
 # when to look ----------------------------------------------------------------------------------------------
