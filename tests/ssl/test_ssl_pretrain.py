@@ -366,7 +366,9 @@ def test_precision_is_what_was_asked():
 
 
 def test_bfloat16_trains_too(toy_tiles, tmp_path):
-    result = pretrain_tiles(toy_tiles(), options(epochs=1, precision="bf16"), folder=tmp_path)
+    cfg = options(epochs=1, precision="bf16")
+    cfg.augment.out_px = 32  # smaller views end in maps of 1 x 1, where torch's bf16 kernel is not reliable
+    result = pretrain_tiles(toy_tiles(), cfg, folder=tmp_path)
     assert np.isfinite(result.loss_last)
     state = load_encoder(result.checkpoint).state_dict()
     assert {v.dtype for k, v in state.items() if "num_batches" not in k} == {torch.float32}

@@ -13,7 +13,7 @@ class LensConfig:
         0.0, "Strength of the lens against the method's loss; 0: no lens, 1: full strength", unit=">= 0"
     )
     penalty: float = option(
-        30.0, "Weight of the mean squared change of the views: small lets the lens change more", unit="> 0"
+        10.0, "Weight of the mean squared change of the views: small lets the lens change more", unit="> 0"
     )
     width: int = option(8, "Channels of the lens at full resolution", unit=">= 1")
     lr_factor: float = option(3.0, "Learning rate of the lens over that of the method", unit="> 0")
