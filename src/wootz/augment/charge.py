@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 N_PATCHES = 3
-SIZE_MIN_FRAC, SIZE_MAX_FRAC = 0.04, 0.15
+SIZE_MIN_FRAC, SIZE_MAX_FRAC = 0.05, 0.25
 TAIL_MIN_FRAC, TAIL_MAX_FRAC = 0.1, 0.6
 STREAK_MAX = 0.5
 
@@ -80,7 +80,7 @@ def random_patches(n: int, shape: tuple[int, int], *, generator: torch.Generator
 
     Notes
     -----
-    Centres anywhere; sigma 4 to 15 % and tails 10 to 60 % of the width, log uniform; the first patch has
+    Centres anywhere; sigma 5 to 25 % and tails 10 to 60 % of the width, log uniform; the first patch has
     weight 1, each further one 0 or up to 1 with equal odds; streaks are uniform in [-1/2, 1/2] for each row.
     """
     height, width = shape

@@ -59,7 +59,7 @@ class AugmentConfig:
     # the specimen's surface
     shadow_prob: float = option(0.1, "Probability of relief: a detector that sees one side", unit="in [0, 1]")
     shadow_max_px: float = option(
-        0.5, "Grey values added per grey value of rise along the light and pixel", unit="px"
+        1.0, "Grey values added per grey value of rise along the light and pixel", unit="px"
     )
     curtain_prob: float = option(0.05, "Probability of curtaining by ion milling", unit="in [0, 1]")
     curtain_max: float = option(0.08, "Largest rms of the stripes", unit="of the signal")
@@ -86,7 +86,7 @@ class AugmentConfig:
     scan_max: float = option(0.04, "Largest sigma of the offset of a scan line", unit="of full scale")
     dropout_prob: float = option(0.05, "Probability of lost pixels and lines", unit="in [0, 1]")
     dropout_max_frac: float = option(0.005, "Largest part of lost pixels", unit="in [0, 1]")
-    dropped_lines_max: int = option(1, "Most lost lines of a view", unit="rows")
+    dropped_lines_max: int = option(2, "Most lost lines of a view", unit="rows")
     jitter_prob: float = option(0.8, "Probability of other detector settings", unit="in [0, 1]")
     offset_max: float = option(0.25, "Largest change of brightness either way", unit="of full scale")
     gain_max: float = option(0.4, "Contrast is multiplied by 1 - this to 1 + this", unit="in [0, 1)")
@@ -97,7 +97,7 @@ class AugmentConfig:
         0.03, "Highest frequency that is exchanged", unit="cycles per pixel, in [0, 0.5]"
     )
     hist_prob: float = option(0.05, "Probability of another tile's histogram", unit="in [0, 1]")
-    hist_max: float = option(1.0, "Largest part of the way to the other histogram", unit="in [0, 1]")
+    hist_max: float = option(0.5, "Largest part of the way to the other histogram", unit="in [0, 1]")
 
     def __post_init__(self) -> None:
         check_range("augment.out_px", self.out_px, 8, 4096)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 EPS = 1e-8
 TINY = 1e-30
-N_QUANTILES = 65
+N_QUANTILES = 33
 
 
 def random_partners(n: int, *, generator: torch.Generator, rendered: Tensor | None = None) -> Tensor:
@@ -100,14 +100,15 @@ def exchange_histogram(
 
     Notes
     -----
-    f leads from the quantiles of the view to those of the partner: linear between 65 of them, evenly spaced
+    f leads from the quantiles of the view to those of the partner: linear between 33 of them, evenly spaced
     in rank, and beyond the outermost a shift as there. Quantiles are order statistics of every second pixel
-    of every second row, at rank ``floor(k (n - 1) / 64)``. Where several quantiles of the view coincide, the
+    of every second row, at rank ``floor(k (n - 1) / 32)``. Where several quantiles of the view coincide, the
     last counts. f rises with the grey value and is continuous between coinciding quantiles, so that no grey
     levels merge unless they do in the partner.
 
     Structure stays; grey values no longer tell instrument and settings. It misleads where the share of a
-    phase is what counts: the partner's shares come with its histogram.
+    phase is what counts: the partner's shares come with its histogram, and all the way (s = 1) a part of one
+    phase takes the grey value of another.
 
     References
     ----------
@@ -139,7 +140,7 @@ def _others(pool: Tensor, rows: Tensor) -> Tensor:
 
 
 def _quantiles(views: Tensor) -> Tensor:
-    """Return (B, 65) order statistics of a quarter of the pixels, evenly spaced in rank."""
+    """Return (B, 33) order statistics of a quarter of the pixels, evenly spaced in rank."""
     ordered = views[:, 0, ::2, ::2].flatten(1).sort(dim=1).values
     ranks = torch.arange(N_QUANTILES) * (ordered.shape[1] - 1) // (N_QUANTILES - 1)
     return ordered[:, ranks.to(views.device)]

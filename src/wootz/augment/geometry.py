@@ -78,18 +78,49 @@ def random_crop(
     window_h = torch.sqrt(area / ratio).clamp(max=height)
     centre_x = (place_x - 0.5) * (width - window_w)
     centre_y = (place_y - 0.5) * (height - window_h)
-    if tilt_deg is not None:
-        window_w = window_w * torch.cos(torch.deg2rad(tilt_deg))
-    shear = torch.tan((2 * skew - 1) * math.radians(cfg.shear_deg)) * window_h
-    shrink = window_w / (window_w + shear.abs())
-    half_w = shrink * window_w / 2 * torch.where(mirror < cfg.flip_prob, -1.0, 1.0)
-    half_h = shrink * window_h / 2
-    lean = shrink * shear / 2
-    angle = (2 * turn - 1) * math.radians(cfg.rotation_deg)
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    x = (cos * half_w, cos * lean - sin * half_h, centre_x)
-    y = (sin * half_w, sin * lean + cos * half_h, centre_y)
-    return torch.stack((*x, *y), dim=1).view(n, 2, 3)
+    return place_window(
+        torch.stack([window_w, window_h], dim=1),
+        centre=torch.stack([centre_x, centre_y], dim=1),
+        angle_rad=(2 * turn - 1) * math.radians(cfg.rotation_deg),
+        mirrored=mirror < cfg.flip_prob,
+        shear_rad=(2 * skew - 1) * math.radians(cfg.shear_deg),
+        tilt_rad=torch.zeros(n) if tilt_deg is None else torch.deg2rad(tilt_deg),
+    )
+
+
+def place_window(
+    size_px: Tensor,
+    *,
+    centre: Tensor,
+    angle_rad: Tensor,
+    mirrored: Tensor,
+    shear_rad: Tensor,
+    tilt_rad: Tensor,
+) -> Tensor:
+    """Write windows as affine maps; see `random_crop`.
+
+    Parameters
+    ----------
+    size_px, centre : (n, 2) float32
+        Width and height; x and y from the tile's centre, px.
+    angle_rad, shear_rad, tilt_rad : (n,) float32
+    mirrored : (n,) bool
+
+    Returns
+    -------
+    (n, 2, 3) float32
+        With turn a, shear s, tilt t, mirror m = 1 or -1, width w and height h, and the shrinking
+        ``k = w cos t / (w cos t + h |tan s|)``: ``A = k / 2 R(a) [[m w cos t, h tan s], [0, h]]``.
+    """
+    width, height = size_px.unbind(dim=1)
+    width = width * torch.cos(tilt_rad)
+    lean = height * torch.tan(shear_rad)
+    half = width / (width + lean.abs()) / 2
+    width = torch.where(mirrored, -width, width)
+    cos, sin = torch.cos(angle_rad), torch.sin(angle_rad)
+    x = (half * cos * width, half * (cos * lean - sin * height), centre[:, 0])
+    y = (half * sin * width, half * (sin * lean + cos * height), centre[:, 1])
+    return torch.stack((*x, *y), dim=1).view(len(size_px), 2, 3)
 
 
 def _areas(

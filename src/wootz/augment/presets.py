@@ -9,7 +9,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Any scanning micrograph: the defaults.
     "sem": {},
     # Secondary electrons leave from the surface: relief, edges and charge show.
-    "se": {"shadow_prob": 0.3, "shadow_max_px": 1.0, "charging_prob": 0.15, "curtain_prob": 0.0},
+    "se": {"shadow_prob": 0.3, "shadow_max_px": 2.0, "charging_prob": 0.15, "curtain_prob": 0.0},
     # Backscattered electrons: composition on polished or milled sections, few electrons, hardly any charging.
     "bse": {
         "shadow_prob": 0.05,
@@ -31,7 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drift_max_px": 3.0,
         "vibration_prob": 0.2,
         "noise_prob": 0.8,
-        "dose_min": 8.0,
+        "dose_min": 15.0,
         "dose_max": 400.0,
     },
     # The same material under the same operator on a good day: window, focus, noise and settings only.

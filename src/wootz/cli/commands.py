@@ -27,6 +27,9 @@ class Command:
         Least and largest number of positional arguments; -1 for any.
     groups : dict
         Option groups: ``{"method": {"simclr": "module:Class", ...}}``; the first choice is the default.
+    presets : dict
+        Named values for a nested part of the options: ``{"augment": "module:TABLE"}`` with a table
+        ``{"bse": {"dose_min": 25.0, ...}, ...}``. ``augment=bse`` sets them all; single options override it.
     """
 
     summary: str
@@ -35,6 +38,7 @@ class Command:
     function: str
     n_paths: tuple[int, int]
     groups: GroupTable = field(default_factory=dict)
+    presets: dict[str, str] = field(default_factory=dict)
 
 
 COMMANDS: dict[str, Command] = {
@@ -66,6 +70,15 @@ COMMANDS: dict[str, Command] = {
         "wootz.cli.verbs:pretrain",
         (1, 1),
         {"method": METHODS},
+        {"augment": "wootz.augment.presets:PRESETS"},
+    ),
+    "views": Command(
+        "tiles -> a sheet of augmented views: what the network sees in training",
+        "ARCHIVE [OUT.png]",
+        "wootz.apps.views_options:ViewsConfig",
+        "wootz.cli.verbs:views",
+        (1, 2),
+        presets={"augment": "wootz.augment.presets:PRESETS"},
     ),
     "embed": Command(
         "encoder -> named embedding of every tile",

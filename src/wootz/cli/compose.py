@@ -10,6 +10,7 @@ from typing import Any
 
 from wootz.cli.commands import COMMANDS, Command, resolve
 from wootz.errors import WootzError
+from wootz.options import describe
 
 
 def compose_config(name: str, overrides: Sequence[str], *, config_dir: str | None = None) -> Any:
@@ -42,7 +43,8 @@ def compose_config(name: str, overrides: Sequence[str], *, config_dir: str | Non
     command = COMMANDS[name]
     _store_schemas(name, command)
     texts = _text_keys(command)
-    words = [_group_override(name, command, _quote_text(override, texts)) for override in overrides]
+    with_presets = _expand_presets(name, command, overrides)
+    words = [_group_override(name, command, _quote_text(override, texts)) for override in with_presets]
     if config_dir is not None:
         words.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
     try:
@@ -91,6 +93,21 @@ def _quote_text(override: str, texts: set[str]) -> str:
     return f"{key}{equals}'{escaped}'"
 
 
+def _expand_presets(name: str, command: Command, overrides: Sequence[str]) -> list[str]:
+    """Write a preset such as ``augment=bse`` as its single options, before all others, which override it."""
+    first, others = [], []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key not in command.presets:
+            others.append(override)
+            continue
+        table = resolve(command.presets[key])
+        if value not in table:
+            raise WootzError(f"{override}: {name} has no {key} {value!r}; choose {', '.join(table)}.")
+        first += [f"{key}.{option}={setting}" for option, setting in table[value].items()]
+    return first + others
+
+
 def _group_override(name: str, command: Command, override: str) -> str:
     """Write ``method=byol`` as Hydra's ``pretrain/method@method=byol``; each command has its groups."""
     key, equals, value = override.partition("=")
@@ -127,7 +144,7 @@ def _explain(name: str, command: Command, overrides: Sequence[str], error: Excep
 
 
 def _known_keys(command: Command) -> list[str]:
-    keys = [f.name for f in fields(resolve(command.schema))]
+    keys = [key for key, _, _ in describe(resolve(command.schema))]
     for group, choices in command.groups.items():
         for reference in choices.values():
             keys += [f"{group}.{f.name}" for f in fields(resolve(reference))]

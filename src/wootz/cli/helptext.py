@@ -26,6 +26,9 @@ def command_help(name: str) -> str:
     command = COMMANDS[name]
     lines = [f"usage: wootz {name} {command.usage} [key=value ...]", "", command.summary, "", "options:"]
     lines += _rows(describe(resolve(command.schema)), skip=tuple(command.groups))
+    for key, table in command.presets.items():
+        choices = "|".join(resolve(table))
+        lines += ["", f"{key}={choices}: many {key} options at once; single ones override it"]
     for group, choices in command.groups.items():
         default = next(iter(choices))
         lines += ["", f"{group}={'|'.join(choices)} (default {default})"]

@@ -39,6 +39,15 @@ def pretrain(paths: Sequence[str], cfg: Any) -> Any:
     return chain.pretrain(wootz.open(paths[0]), cfg)
 
 
+def views(paths: Sequence[str], cfg: Any) -> Any:
+    """Draw augmented views of an archive's tiles, by default into its own folder."""
+    from wootz.apps.views import draw_views
+
+    archive = wootz.open(paths[0])
+    out = Path(paths[1]) if len(paths) > 1 else archive.path / "views.png"
+    return draw_views(archive, out, cfg)
+
+
 def embed(paths: Sequence[str], cfg: Any) -> Any:
     """Embed the tiles of an archive."""
     return chain.embed(wootz.open(paths[0]), cfg)
