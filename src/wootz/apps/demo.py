@@ -237,6 +237,7 @@ def _segment(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
         crop_px=192,
         intensity=0.25,  # held-out fields come from the same instrument at the same magnification
         zoom=1.2,
+        plain_prob=0.5,
         validate_every=100,
     )
     options = FinetuneConfig(task=task, encoder=encoder, scheme="coating", seed=cfg.seed)

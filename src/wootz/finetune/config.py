@@ -29,7 +29,7 @@ class SegmentConfig:
     flip_rows: bool = option(True, "also learn fields upside down; switch off where up has a meaning")
     elastic: float = option(0.0, "size of smooth random shifts over the crop's side", unit="in [0, 0.2]")
     plain_prob: float = option(
-        0.5, "chance that a crop is only flipped: pixels as recorded, not resampled", unit="in [0, 1]"
+        0.0, "chance that a crop is only flipped: pixels as recorded, not resampled", unit="in [0, 1]"
     )
     intensity: float = option(
         1.0, "strength of random grey curves, shading, blur and noise", unit="in [0, 2]"

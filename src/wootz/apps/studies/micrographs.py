@@ -14,7 +14,14 @@ from wootz.errors import WootzError
 from wootz.ingest import IngestConfig, ingest
 
 TILE_PX = 128
-CROPS = {"crop_px": 224, "batch_size": 6, "steps": 600, "lr": 3e-3, "validate_every": 100, "intensity": 0.3}
+CROPS = {
+    "crop_px": 224,
+    "batch_size": 6,
+    "steps": 700,
+    "validate_every": 100,
+    "intensity": 0.3,
+    "plain_prob": 0.0,
+}
 """Chosen on the val images of Super."""
 
 
@@ -73,7 +80,7 @@ SETS = (
             "classes": "0:matrix,1:large precipitate,2:small precipitate",
             "pattern": "{specimen}_{orientation}_{field}",
         },
-        segment=CROPS | {"intensity": 0.1},
+        segment=CROPS,
     ),
     MicrographSet("b2", {"masks": "../masks/{stem}.png", "classes": "0:matrix,1:precipitate"}, segment=CROPS),
     MicrographSet(
