@@ -7,8 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wootz.ssl.facts import TileFacts
 from wootz.ssl.sampling import Sampling, draw_rows
 from wootz.training import prefetch
+
+Batch = Tensor | tuple[Tensor, TileFacts]
 
 
 class Tiles(Protocol):
@@ -50,6 +53,8 @@ def epoch_rows(
 class Batches:
     """Batches as float32 tensors (B, 1, H, W), read one step ahead by a thread.
 
+    With facts of the tiles, each batch is a pair of tensor and facts.
+
     Parameters
     ----------
     tiles : Tiles
@@ -62,6 +67,8 @@ class Batches:
         Batches per step; an epoch has whole steps only.
     sampling : Sampling, optional
         How often each tile is drawn; left out, once in an epoch.
+    facts : TileFacts, optional
+        Of all tiles.
     position : callable
         Returns (step, rank, world size). Iteration starts where the step says, so that a run goes on in the
         middle of an epoch with the very batches that it would have seen. Every rank gets equally many.
@@ -76,6 +83,7 @@ class Batches:
         seed: int,
         accumulate: int = 1,
         sampling: Sampling | None = None,
+        facts: TileFacts | None = None,
         position: Callable[[], tuple[int, int, int]],
     ) -> None:
         self.tiles = tiles
@@ -84,12 +92,13 @@ class Batches:
         self.seed = seed
         self.accumulate = accumulate
         self.sampling = sampling
+        self.facts = facts
         self.position = position
 
     def __len__(self) -> int:
         return len(self.tiles) // self._step_tiles(self.position()[2]) * self.accumulate
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Batch]:
         step, rank, world = self.position()
         epoch, first = divmod(step, len(self) // self.accumulate)
         rows = epoch_rows(
@@ -105,8 +114,9 @@ class Batches:
     def _step_tiles(self, world: int) -> int:
         return self.batch_size * world * self.accumulate
 
-    def _read(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.tiles.scaled(rows, self.margin_px))[:, None]
+    def _read(self, rows: np.ndarray) -> Batch:
+        tiles = torch.from_numpy(self.tiles.scaled(rows, self.margin_px))[:, None]
+        return tiles if self.facts is None else (tiles, self.facts.at(rows))
 
     # Lightning asks loaders for their state before it resumes within an epoch; ours is the step itself.
     def state_dict(self) -> dict[str, Any]:

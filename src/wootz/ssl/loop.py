@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from wootz.errors import CheckpointError
+from wootz.ssl.batches import Batch
 from wootz.ssl.config import PretrainConfig
 from wootz.ssl.lens import build_lens, through_lens
 from wootz.ssl.views import TileBatch
@@ -67,9 +68,13 @@ class Pretraining(LightningModule):
             optimizer.add_param_group(group)
         return optimizer
 
-    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
-        """Move tiles without waiting for the copy."""
-        return batch.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else batch
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move tiles without waiting for the copy; their facts stay on the CPU, where views are planned."""
+        if device.type != "cuda":
+            return batch
+        tiles, facts = batch if isinstance(batch, tuple) else (batch, None)
+        tiles = tiles.pin_memory().to(device, non_blocking=True)
+        return tiles if facts is None else (tiles, facts)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate from the progress of the training."""
@@ -77,14 +82,20 @@ class Pretraining(LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["base_lr"] * factor
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Let the method draw its views of each tile and compute its loss."""
         part = batch_idx % self.cfg.accumulate
         words = [self.cfg.seed, 1 + self.global_step, self.global_rank, part]
         seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
+        pixels, facts = batch if isinstance(batch, tuple) else (batch, None)
         tiles = TileBatch(
-            batch, self.margin_px, self.cfg.augment, generator=generator, shift_px=self.shift_px
+            pixels,
+            self.margin_px,
+            self.cfg.augment,
+            generator=generator,
+            shift_px=self.shift_px,
+            facts=facts,
         )
         views = self.method.views(tiles)  # type: ignore[operator]
         if self.lens is None:

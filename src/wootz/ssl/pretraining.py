@@ -18,6 +18,7 @@ from wootz.ssl.batches import Batches, Tiles
 from wootz.ssl.config import PretrainConfig
 from wootz.ssl.curves import draw_history
 from wootz.ssl.embedding import ENCODER_FILE
+from wootz.ssl.facts import TileFacts, tile_facts
 from wootz.ssl.known import KnownTiles, known_tiles
 from wootz.ssl.loop import Pretraining
 from wootz.ssl.methods.build import build_method
@@ -118,6 +119,11 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
         table = sampling_table(tiles.frame, sampling, balance=cfg.sampling.balance)
         Path(run.folder).mkdir(parents=True, exist_ok=True)
         write_bytes(Path(run.folder) / SAMPLING_FILE, table.to_csv(index=False, float_format="%.6g").encode())
+    if cfg.single_image and cfg.augment.scale_min_nm is not None:
+        raise WootzError(
+            "the windows of a single image have many scales of their own; leave out single_image, or "
+            "augment.scale_min_nm and augment.scale_max_nm."
+        )
     known = known_tiles(tiles, column=cfg.probe_column, seed=cfg.seed)
     result = pretrain_tiles(
         source,
@@ -126,6 +132,7 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
         about=about,
         sampling=sampling,
         known=known,
+        facts=None if cfg.single_image else tile_facts(tiles.frame, cfg.augment),
         runs=tiles.archive.path / "runs",
     )
     return dataclasses.replace(result, n_left_out=selected.n_left_out)
@@ -139,6 +146,7 @@ def pretrain_tiles(
     about: dict[str, Any] | None = None,
     sampling: Sampling | None = None,
     known: KnownTiles | None = None,
+    facts: TileFacts | None = None,
     runs: Path | None = None,
 ) -> PretrainResult:
     """Pretrain on anything that reads tiles; see `pretrain`.
@@ -155,6 +163,8 @@ def pretrain_tiles(
         How often each tile is drawn; left out, once in an epoch.
     known : KnownTiles, optional
         Tiles with known classes, for probes on the way; nothing is trained on them.
+    facts : TileFacts, optional
+        Pixel sizes and kinds of the tiles, for the augmentation.
     runs : Path, optional
         Folder in which ``cfg.init`` may name a run.
     """
@@ -199,6 +209,7 @@ def pretrain_tiles(
         seed=cfg.seed,
         accumulate=cfg.accumulate,
         sampling=sampling,
+        facts=facts,
         position=lambda: (trainer.global_step, trainer.global_rank, trainer.world_size),
     )
     history = fit(trainer, module, batches)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from wootz.augment.config import AugmentConfig
 from wootz.augment.views import random_view
+from wootz.ssl.facts import TileFacts
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class TileBatch:
     shift_px : int, >= 0
         Each view is drawn from a window that lies up to this far off the tile, up or down and left or right,
         so that two views overlap in part only. It uses up as much of the margin.
+    facts : TileFacts, optional
+        Pixel sizes and kinds of the tiles, for views of one physical scale and exchange of looks.
     """
 
     tiles: Tensor
@@ -33,6 +36,7 @@ class TileBatch:
     augment: AugmentConfig
     generator: torch.Generator
     shift_px: int = 0
+    facts: TileFacts | None = None
 
     def view(self, **changes: Any) -> Tensor:
         """Draw one random view of each tile.
@@ -49,7 +53,8 @@ class TileBatch:
         cfg = replace(self.augment, **changes) if changes else self.augment
         tiles = self._neighbours() if self.shift_px else self.tiles
         margin_px = self.margin_px - self.shift_px
-        view = random_view(tiles, cfg, generator=self.generator, margin_px=margin_px)
+        known: dict[str, Tensor] = {} if self.facts is None else vars(self.facts)
+        view = random_view(tiles, cfg, generator=self.generator, margin_px=margin_px, **known)
         return view.to(memory_format=torch.channels_last)
 
     def two_views(self) -> tuple[Tensor, Tensor]:
