@@ -30,15 +30,20 @@ class Run:
         For everything that the computation leaves behind: checkpoints, histories, figures.
     resumed : bool
         Whether the folder holds the unfinished work of an earlier process.
+    joined : bool
+        Whether another process leads the run (see `wootz.launch`); this one then writes nothing down.
     """
 
-    def __init__(self, folder: Path, record: dict[str, Any], *, resumed: bool = False) -> None:
+    def __init__(
+        self, folder: Path, record: dict[str, Any], *, resumed: bool = False, joined: bool = False
+    ) -> None:
         self.id: str = record["run"]
         self.folder = folder
         self.resumed = resumed
+        self.joined = joined
         self._record = record
         self._start = time.monotonic()
-        self._lock = storage.try_lock(folder / ".lock")
+        self._lock = None if joined else storage.try_lock(folder / ".lock")
 
     @property
     def is_mine(self) -> bool:
@@ -48,7 +53,7 @@ class Run:
     def finish(self, outputs: Mapping[str, Any], checkpoint: Path | str | None = None) -> None:
         """Note what came out; the checkpoint is recorded with its SHA-256."""
         facts: dict[str, Any] = {"status": "finished", "outputs": dict(outputs)}
-        if checkpoint is not None:
+        if checkpoint is not None and not self.joined:
             path = Path(checkpoint)
             facts["checkpoint"] = str(path)
             facts["checkpoint_sha256"] = storage.hash_file(path)
@@ -58,7 +63,14 @@ class Run:
         """Note why the computation ended without a result."""
         self._write({"status": "failed", "reason": reason})
 
+    def note(self, **facts: Any) -> None:
+        """Write down facts about the running computation."""
+        self._record |= facts
+        storage.write_json(self.folder / "run.json", self._record)
+
     def _write(self, facts: dict[str, Any]) -> None:
+        if self.joined:
+            return
         self._record |= facts | {"ended": now(), "seconds": round(time.monotonic() - self._start, 3)}
         storage.write_json(self.folder / "run.json", self._record)
         storage.unlock(self._lock)

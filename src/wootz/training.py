@@ -23,12 +23,12 @@ from torch import Tensor
 from wootz import storage
 from wootz.encoders import read_checkpoint
 from wootz.errors import CheckpointError, WootzError
+from wootz.lastcheckpoint import LAST, LastCheckpoint, step_is_whole
 from wootz.progress import track
+from wootz.stopping import slurm_plugins
 
-LAST = "last.ckpt"
 HISTORY = "history.csv"
 CHECK_EVERY = 25
-SAVE_EVERY_S = 600.0
 T = TypeVar("T")
 S = TypeVar("S")
 
@@ -137,45 +137,9 @@ class History(Callback):
         storage.write_bytes(self.folder / HISTORY, text.encode())
 
 
-def step_is_whole(trainer: Trainer, batch_idx: int) -> bool:
-    """Say whether a batch of this number completes an optimiser step."""
-    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-
-
 def history_of(trainer: Trainer) -> History:
     """Return the history of a trainer from `build_trainer`."""
     return next(c for c in trainer.callbacks if isinstance(c, History))  # type: ignore[attr-defined]
-
-
-class LastCheckpoint(Callback):
-    """Write ``last.ckpt`` after each epoch, and within long epochs every ten minutes, atomically."""
-
-    def __init__(self, folder: Path, *, every_s: float = SAVE_EVERY_S) -> None:
-        self.path = folder / LAST
-        self.every_s = every_s
-        self._saved_s = time.monotonic()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        due = time.monotonic() - self._saved_s >= self.every_s
-        if trainer.world_size > 1:
-            due = trainer.strategy.reduce_boolean_decision(due, all=False)
-        is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if due and not is_last and step_is_whole(trainer, batch_idx):  # gradients are not in a checkpoint
-            self.save(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.save(trainer)
-
-    def save(self, trainer: Trainer) -> None:
-        """Write the checkpoint beside, then rename; a kill leaves the old one."""
-        part = self.path.with_name(f".{LAST}{storage.TEMPORARY}")
-        trainer.save_checkpoint(part, weights_only=False)
-        if trainer.is_global_zero:
-            part.replace(self.path)
-            storage.sync_folder(self.path.parent)
-        self._saved_s = time.monotonic()
 
 
 class Ticker(Callback):
@@ -213,6 +177,8 @@ def build_trainer(
     title: str,
     precision: str = "auto",
     devices: int = 1,
+    nodes: int = 1,
+    requeue: bool = False,
     accumulate: int = 1,
     device: str | None = None,
     max_minutes: float | None = None,
@@ -230,7 +196,12 @@ def build_trainer(
     precision : str
         ``"auto"``, ``"float32"`` or ``"bf16"``; see `use_bf16`.
     devices : int
-        GPUs, or processes on a CPU; more than one means DistributedDataParallel with SyncBatchNorm on GPUs.
+        GPUs, or processes on a CPU, of each node; more than one in all means DistributedDataParallel with
+        SyncBatchNorm on GPUs.
+    nodes : int
+        Machines. Lightning finds out from the environment (SLURM, torchrun, ...) which one this is.
+    requeue : bool
+        Whether a SLURM job that is told to stop goes back in the queue; see `LastCheckpoint`.
     accumulate : int
         Batches whose gradients make one step; an epoch must hold whole steps.
     device : str, optional
@@ -243,18 +214,22 @@ def build_trainer(
     folder.mkdir(parents=True, exist_ok=True)
     device = device or device_name()
     ticker = Ticker(title, max_minutes=max_minutes)
+    last = LastCheckpoint(folder, requeue=requeue)
+    several = devices * nodes > 1
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "GPU available but not used" and other advice to Lightning's users
         return Trainer(
             accelerator=device,
             devices=devices,
-            strategy="ddp" if devices > 1 else "auto",
-            sync_batchnorm=devices > 1 and device == "cuda",
+            num_nodes=nodes,
+            plugins=slurm_plugins(devices=devices, nodes=nodes),
+            strategy="ddp" if several else "auto",
+            sync_batchnorm=several and device == "cuda",
             precision="bf16-mixed" if use_bf16(precision, device=device) else "32-true",
             max_epochs=epochs,
             accumulate_grad_batches=accumulate,
-            callbacks=[*callbacks, History(folder), LastCheckpoint(folder), ticker],
+            callbacks=[*callbacks, History(folder), last, ticker],
             default_root_dir=folder,
             logger=False,
             enable_checkpointing=False,
@@ -272,6 +247,8 @@ def fit(trainer: Trainer, module: LightningModule, batches: Iterable[Any]) -> Hi
     ------
     CheckpointError
         If ``last.ckpt`` is damaged or does not fit the module.
+    SystemExit
+        After a signal that asked for it; see `LastCheckpoint`.
     """
     history = history_of(trainer)
     path = history.folder / LAST

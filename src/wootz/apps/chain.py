@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from wootz.archive import Archive
 from wootz.errors import WootzError
+from wootz.launch import follow, lead, process_rank
 from wootz.progress import say
 from wootz.runs import Run
 from wootz.tiles import TileSet
@@ -37,9 +38,7 @@ def run_verb(archive: Archive, command: str, cfg: Any, *, work: Callable[[Run], 
     object
         What `work` returned.
     """
-    run = archive.start_run(
-        command, asdict(cfg), seed=getattr(cfg, "seed", None), inputs=_inputs(archive), resume=True
-    )
+    run = _run(archive, command, cfg)
     if run.resumed:
         say(f"{command}: going on with {run.id}")
     try:
@@ -50,6 +49,16 @@ def run_verb(archive: Archive, command: str, cfg: Any, *, work: Callable[[Run], 
     outputs = {"summary": result.summary()} if hasattr(result, "summary") else {}  # type: ignore[attr-defined]
     run.finish(outputs, checkpoint=getattr(result, "checkpoint", None))
     return result
+
+
+def _run(archive: Archive, command: str, cfg: Any) -> Run:
+    """Start or resume a run; the further processes of a training join that of the first."""
+    n_processes = getattr(cfg, "devices", 1) * getattr(cfg, "nodes", 1)
+    if process_rank(n_processes=n_processes) > 0:
+        return follow(archive.path, command)
+    about = {"seed": getattr(cfg, "seed", None), "inputs": _inputs(archive)}
+    run = archive.start_run(command, asdict(cfg), **about, resume=True)
+    return lead(run) if n_processes > 1 else run
 
 
 def pretrain(archive: Archive, cfg: Any, *, tiles: TileSet | None = None) -> Any:

@@ -49,7 +49,11 @@ class PretrainConfig:
     weight_decay: float | None = option(None, "None: 1e-4 (adamw), 1e-6 (lars); not on norms and biases")
     warmup_frac: float = option(0.1, "Part of the training in which the learning rate rises", unit="[0, 1)")
     precision: str = option("auto", "auto: bf16 where the hardware is made for it; float32, bf16")
-    devices: int = option(1, "GPUs, or processes on a CPU")
+    devices: int = option(1, "GPUs, or processes on a CPU, of each node")
+    nodes: int = option(1, "Machines; start the command on each of them, with srun or torchrun")
+    requeue: bool = option(
+        False, "A SLURM job that is told to stop (SIGTERM, SIGUSR1) saves and goes back in the queue"
+    )
     include_uninformative: bool = option(False, "Train on tiles without contrast too")
     single_image: str = option(
         "", "Id or file name of one large image to train on, by windows at random places; empty: all tiles"
@@ -88,6 +92,7 @@ class PretrainConfig:
         check_range("warmup_frac", self.warmup_frac, 0, 0.9)
         check_choice("precision", self.precision, PRECISIONS)
         check_range("devices", self.devices, 1)
+        check_range("nodes", self.nodes, 1)
         check_range("windows", self.windows, 2)
         check_range("windows_scale_max", self.windows_scale_max, 1, 16)
         check_range("seed", self.seed, 0)

@@ -176,7 +176,7 @@ def pretrain_tiles(
     start_s = time.monotonic()
     before = look(sights, encoder)
     cost_s = time.monotonic() - start_s
-    batch = cfg.batch_size * cfg.devices
+    batch = cfg.batch_size * cfg.devices * cfg.nodes
     method = build_method(cfg.method, encoder, n_tiles=len(tiles), batch_size=batch, seed=cfg.seed)
     about = {**(about or {}), "method": cfg.method.name, "config": plain(dataclasses.asdict(cfg))}
     if cfg.init != "random":
@@ -198,6 +198,8 @@ def pretrain_tiles(
         title=f"pretrain {cfg.method.name}",
         precision=cfg.precision,
         devices=cfg.devices,
+        nodes=cfg.nodes,
+        requeue=cfg.requeue,
         accumulate=cfg.accumulate,
         max_minutes=cfg.max_minutes,
         callbacks=[FeatureWatch(sights, method=cfg.method.name, start=before, cost_s=cost_s)],
@@ -235,13 +237,14 @@ def checked_sample(tiles: Tiles, cfg: PretrainConfig) -> np.ndarray:
     WootzError
         If there are fewer tiles than one step needs, they differ in size, or all are constant.
     """
-    n, n_batches = len(tiles), cfg.devices * cfg.accumulate
+    n_devices = cfg.devices * cfg.nodes
+    n, n_batches = len(tiles), n_devices * cfg.accumulate
     needed = cfg.batch_size * n_batches
     if n < needed:
         times = f" times accumulate={cfg.accumulate}" if cfg.accumulate > 1 else ""
         advice = f"set batch_size={n // n_batches}, or " if n >= MIN_TILES * n_batches else ""
         raise WootzError(
-            f"batch_size={cfg.batch_size} on {cfg.devices} device(s){times} needs {needed} tiles, but there "
+            f"batch_size={cfg.batch_size} on {n_devices} device(s){times} needs {needed} tiles, but there "
             f"{'is' if n == 1 else 'are'} only {n}; {advice}ingest more images or make smaller, overlapping "
             "tiles."
         )
