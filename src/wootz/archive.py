@@ -200,6 +200,18 @@ class Archive:
         """Give (tile_ids, features, provenance); features are memory-mapped while they are one shard."""
         return embeddings.load(self.store, name)
 
+    def embedding_ids(self, name: str) -> np.ndarray:
+        """Give the tile_ids of an embedding in the order of its rows: (N,) str."""
+        return embeddings.stored_ids(self.store, name)
+
+    def embedding_provenance(self, name: str) -> dict[str, Any]:
+        """Give what the features of an embedding were made with and from."""
+        return embeddings.provenance_of(self.store, name)
+
+    def embedding_rows(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Give some rows of an embedding without holding the others in memory: (n, D) float32."""
+        return embeddings.load_rows(self.store, name, rows)
+
     def embedding_names(self) -> list[str]:
         """List the embeddings."""
         return sorted(self.store.manifest["embeddings"])

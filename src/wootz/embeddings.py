@@ -59,7 +59,33 @@ def load(store: Store, name: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any
     entry = _entry(store, name)
     parts = [_map_features(store, shard, dim=entry["dim"]) for shard in entry["shards"]]
     features = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return stored_ids(store, name), features, dict(entry["provenance"])
+    return stored_ids(store, name), features, provenance_of(store, name)
+
+
+def provenance_of(store: Store, name: str) -> dict[str, Any]:
+    """Give the provenance of an embedding."""
+    return dict(_entry(store, name)["provenance"])
+
+
+def load_rows(store: Store, name: str, rows: np.ndarray) -> np.ndarray:
+    """Gather rows of an embedding, in the order given, shard by shard: (n, D) float32.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+    rows : (n,) int
+        Row numbers in the order of `stored_ids`, with repeats if wanted.
+    """
+    entry = _entry(store, name)
+    out = np.empty((len(rows), entry["dim"]), np.float32)
+    first = 0
+    for shard in entry["shards"]:
+        here = np.flatnonzero((rows >= first) & (rows < first + shard["rows"]))
+        if len(here):
+            out[here] = _map_features(store, shard, dim=entry["dim"])[rows[here] - first]
+        first += shard["rows"]
+    return out
 
 
 def stored_ids(store: Store, name: str) -> np.ndarray:

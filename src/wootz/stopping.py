@@ -9,8 +9,10 @@ import signal
 import subprocess
 import threading
 from types import FrameType
+from typing import Any
 
-from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from wootz.errors import WootzError
 from wootz.progress import say
@@ -43,8 +45,8 @@ class StopRequest:
         self.signal = number
 
 
-def slurm_plugins(*, devices: int, nodes: int) -> list[SLURMEnvironment]:
-    """Return what Lightning needs to train under SLURM without its own requeueing; nothing elsewhere.
+def slurm_plugins(*, devices: int, nodes: int) -> list[Any]:
+    """Return what Lightning needs to train under SLURM without its own requeueing; elsewhere nothing.
 
     Raises
     ------

@@ -4,6 +4,7 @@ Tiles are never cut out and stored: a tile is (image, row, col, height, width), 
 other sizes cost nothing, and a random batch is read at memory speed.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -60,15 +61,28 @@ class TileSet:
         text = ", ".join(f"{n} of {h} x {w} px" for (h, w), n in zip(sizes, counts, strict=True))
         return f"TileSet({text or 'no tiles'}, {len(self._images)} images of {self.archive.path})"
 
-    @cached_property
-    def _joined(self) -> pd.DataFrame:
-        only_image = [c for c in self._images.columns if c == "image_id" or c not in self._tiles.columns]
-        return self._tiles.merge(self._images[only_image], on="image_id", how="left", validate="many_to_one")
+    @property
+    def column_names(self) -> list[str]:
+        """Names of all columns of `frame`: those of the tiles, then those of their images."""
+        own = [str(name) for name in self._tiles.columns]
+        return own + [str(name) for name in self._images.columns if name not in self._tiles.columns]
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The tiles joined with the columns of their images; a copy. A tile's own column wins."""
-        return self._joined.copy()
+        """The tiles joined with the columns of their images; a copy. A tile's own column wins.
+
+        All columns of a million tiles take a gigabyte; `columns` gives those that are needed.
+        """
+        return self.columns(self.column_names)
+
+    def columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Give some columns of `frame`, a copy; names that it does not have are left out."""
+        images = [n for n in names if n in self._images.columns and n not in self._tiles.columns]
+        joined = self._tiles[[n for n in names if n in self._tiles.columns]].copy()
+        if images:
+            of_images = self._images[images].take(self._image_index).reset_index(drop=True)
+            joined = pd.concat([joined, of_images], axis=1)
+        return joined
 
     @property
     def tile_ids(self) -> np.ndarray:
@@ -134,10 +148,21 @@ class TileSet:
         ArchiveError
             If a tile is not covered; the message names the command that completes the embedding.
         """
-        ids, features, _ = self.archive.embedding(name)
+        ids, rows = self._embedding_rows(name)
+        if len(ids) == len(self) and np.array_equal(rows, np.arange(len(self))):
+            return self.archive.embedding(name)[1]
+        return self.archive.embedding_rows(name, rows)
+
+    def embedding_sample(self, name: str, n: int) -> np.ndarray:
+        """Give the features of up to `n` tiles, evenly spaced, without reading the others: (n, D) float32."""
+        _, rows = self._embedding_rows(name)
+        chosen = np.linspace(0, len(rows) - 1, min(len(rows), n)).astype(int)
+        return self.archive.embedding_rows(name, rows[chosen])
+
+    def _embedding_rows(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Find the stored tile_ids of an embedding, and the row among them of each tile of this set."""
+        ids = self.archive.embedding_ids(name)
         wanted = self.tile_ids
-        if len(ids) == len(wanted) and (ids == wanted).all():
-            return features
         rows = pd.Index(ids).get_indexer(pd.Index(wanted))
         missing = int((rows < 0).sum())
         if missing:
@@ -146,7 +171,7 @@ class TileSet:
                 f"{wanted[int(np.argmax(rows < 0))]}); complete it with "
                 f"`wootz embed {self.archive.path} name={name}`."
             )
-        return np.asarray(features[rows])
+        return ids, rows
 
     def with_column(self, name: str, values: Any) -> "TileSet":
         """Return a set with one more (or another) column; `Archive.set_tile_column` stores one."""

@@ -50,6 +50,27 @@ def test_rows_stay_with_their_tiles(archive):
     assert archive.embedding_names() == ["e"]
 
 
+def test_rows_and_samples_come_from_their_shards(archive):
+    ids = archive.tiles().tile_ids
+    order = np.random.default_rng(1).permutation(len(ids))
+    for part in np.array_split(order, 3):
+        archive.add_embedding("e", ids[part], features_of(ids[part]), F)
+    np.testing.assert_array_equal(archive.embedding_ids("e"), ids[order])
+    assert archive.embedding_provenance("e") == F
+    rows = np.array([20, 3, 3, 0, 11, len(ids) - 1])
+    np.testing.assert_array_equal(archive.embedding_rows("e", rows), features_of(ids[order[rows]]))
+    assert archive.embedding_rows("e", rows[:0]).shape == (0, 2)
+    tiles = archive.tiles().select(np.arange(4, 20))
+    np.testing.assert_array_equal(tiles.embedding("e"), features_of(tiles.tile_ids))
+    sample = tiles.embedding_sample("e", 4)
+    np.testing.assert_array_equal(sample, features_of(tiles.tile_ids[[0, 5, 10, 15]]))
+    assert len(tiles.embedding_sample("e", 100)) == 16
+    archive.add_images([NewField(np.eye(32, dtype=np.uint8), {"file": "b"})])
+    archive.write_tiles(16, 16)
+    with pytest.raises(ArchiveError, match=r"does not cover 4 of \d+ tiles .*wootz embed"):
+        archive.tiles().embedding_sample("e", 4)
+
+
 def test_one_shard_is_memory_mapped(archive):
     tiles = archive.tiles()
     archive.add_embedding("e", tiles.tile_ids, features_of(tiles.tile_ids), F)

@@ -156,6 +156,24 @@ def test_frame_joins_the_image(archive):
     assert not {"file_x", "file_y"} & set(frame.columns)
 
 
+def test_columns_are_those_of_the_frame(archive):
+    tiles = archive.tiles(size_px=32)
+    tiles = tiles.select(np.random.default_rng(0).permutation(len(tiles))).with_column(
+        "specimen", np.arange(len(tiles)).astype(str)
+    )
+    frame = tiles.frame
+    assert tiles.column_names == list(frame)
+    of_images = archive.images.set_index("image_id")
+    for name in of_images.columns.drop("specimen"):  # a tile's own column wins
+        expected = [of_images.loc[image_id, name] for image_id in frame["image_id"]]
+        assert [str(v) for v in frame[name]] == [str(v) for v in expected], name
+    assert frame["specimen"].tolist() == [str(i) for i in range(len(tiles))]
+    some = ["row", "file", "specimen"]
+    assert sorted(tiles.columns([*some, "nothing"])) == sorted(some)
+    pd.testing.assert_frame_equal(tiles.columns(some)[some], frame[some])
+    assert tiles.columns([]).shape == (len(tiles), 0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

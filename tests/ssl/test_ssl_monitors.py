@@ -422,12 +422,14 @@ def test_known_tiles_are_parted_by_image_with_each_class_on_both_sides(rng):
 def test_known_tiles_find_their_column(toy_tiles, rng):
     pixels = toy_tiles(n=40)
     frame = pd.DataFrame({"image_id": np.repeat(np.arange(8), 5), "truth_phase": np.arange(40) // 5 % 2})
-    tiles = SimpleNamespace(frame=frame, scaled=pixels.scaled)
+    tiles = SimpleNamespace(
+        column_names=list(frame), columns=lambda names: frame[names], scaled=pixels.scaled
+    )
     known = known_tiles(tiles, column="", seed=0)
     assert set(known.labels) == {"0", "1"}
     assert len(known.pixels) == 40
     assert known_tiles(tiles, column="none", seed=0) is None
-    assert known_tiles(SimpleNamespace(frame=frame[["image_id"]]), column="", seed=0) is None
+    assert known_tiles(SimpleNamespace(column_names=["image_id"]), column="", seed=0) is None
     with pytest.raises(WootzError, match="no such column"):
         known_tiles(tiles, column="phase", seed=0)
     with pytest.raises(WootzError, match="fewer than two classes"):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -102,12 +103,11 @@ def embed(tiles: "TileSet", cfg: EmbedConfig, *, run: Any) -> EmbedResult:
     encoder, about = find_encoder(archive, cfg.encoder, seed=cfg.seed)
     name = cfg.name or about["method"]
     # raises before an hour of computing if the name belongs to another encoder
-    todo = np.flatnonzero(~np.isin(tiles.tile_ids, _stored(archive, name, about)))
+    todo = np.flatnonzero(~pd.Index(tiles.tile_ids).isin(_stored(archive, name, about)))
     encoder.to(device_name()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _embed_shards(tiles, encoder, todo, name=name, cfg=cfg, about={**about, "run": run.id})
-    features = tiles.embedding(name)
-    seen = features[np.linspace(0, len(features) - 1, min(len(features), 2048)).astype(int)]
-    return EmbedResult(name, about["encoder"], len(tiles), len(todo), features.shape[1], rankme(seen))
+    seen = tiles.embedding_sample(name, 2048)
+    return EmbedResult(name, about["encoder"], len(tiles), len(todo), seen.shape[1], rankme(seen))
 
 
 def find_encoder(archive: "Archive", choice: str, *, seed: int) -> tuple[Encoder, dict[str, Any]]:
@@ -150,13 +150,13 @@ def encoder_file(archive: "Archive", choice: str) -> Path:
 def _stored(archive: "Archive", name: str, about: dict[str, Any]) -> np.ndarray:
     if name not in archive.embedding_names():
         return np.zeros(0, object)
-    ids, _, old = archive.embedding(name)
+    old = archive.embedding_provenance(name)
     if old.get("encoder_fingerprint") != about["encoder_fingerprint"]:
         raise WootzError(
             f"the embedding {name!r} was made by another encoder; choose a new name: "
             f"`wootz embed {archive.path} name=NEW encoder=...`."
         )
-    return ids
+    return archive.embedding_ids(name)
 
 
 def _embed_shards(

@@ -47,12 +47,13 @@ def known_tiles(tiles: "TileSet", *, column: str, seed: int) -> KnownTiles | Non
     """
     if column == NO_PROBES:
         return None
-    frame = tiles.frame
-    found = column if column in frame else _class_column(frame) if not column else None
+    names = tiles.column_names
+    found = column if column in names else _class_column(names) if not column else None
     if found is None:
         if not column:
             return None
         raise WootzError(f"probe_column={column!r}: the tiles have no such column; name another, or none.")
+    frame = tiles.columns([found, "image_id"])
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
     rows, is_test = part_by_image(frame[found], frame["image_id"], n_max=MAX_TILES, rng=rng)
     if not len(rows):
@@ -101,8 +102,7 @@ def part_by_image(
     return row_numbers[chosen], frame["test"].to_numpy()[chosen]
 
 
-def _class_column(frame: pd.DataFrame) -> str | None:
-    names = [str(name) for name in frame.columns]
+def _class_column(names: list[str]) -> str | None:
     for name in ("label", "truth", *sorted(n for n in names if n.startswith("truth_"))):
         if name in names:
             return name

@@ -22,7 +22,7 @@ from wootz.ssl.facts import TileFacts, tile_facts
 from wootz.ssl.known import KnownTiles, known_tiles
 from wootz.ssl.loop import Pretraining
 from wootz.ssl.methods.build import build_method
-from wootz.ssl.sampling import Sampling, sampling_table
+from wootz.ssl.sampling import ORIGIN, Sampling, sampling_table
 from wootz.ssl.selection import select_tiles
 from wootz.ssl.watch import FeatureWatch, look, watched
 from wootz.ssl.windows import random_windows
@@ -116,7 +116,8 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
         source = random_windows(tiles, cfg.single_image, n=cfg.windows, scale_max=scale_max, seed=cfg.seed)
     if sampling is not None:
         about["shares_fingerprint"] = hashlib.sha256(sampling.shares.tobytes()).hexdigest()
-        table = sampling_table(tiles.frame, sampling, balance=cfg.sampling.balance)
+        names = ["image_id", ORIGIN, cfg.sampling.balance]
+        table = sampling_table(tiles.columns(names), sampling, balance=cfg.sampling.balance)
         Path(run.folder).mkdir(parents=True, exist_ok=True)
         write_bytes(Path(run.folder) / SAMPLING_FILE, table.to_csv(index=False, float_format="%.6g").encode())
     if cfg.single_image and cfg.augment.scale_min_nm is not None:

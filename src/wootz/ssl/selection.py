@@ -9,7 +9,7 @@ from wootz.errors import WootzError
 from wootz.progress import say, track
 from wootz.readers.infobar import find_info_bar
 from wootz.ssl.config import PretrainConfig
-from wootz.ssl.sampling import Sampling, plan_sampling
+from wootz.ssl.sampling import ORIGIN, Sampling, plan_sampling
 
 if TYPE_CHECKING:
     from wootz.tiles import TileSet
@@ -45,8 +45,9 @@ def select_tiles(tiles: "TileSet", cfg: PretrainConfig) -> Selection:
     """
     n_all = len(tiles)
     flags = ["duplicate"] if cfg.include_uninformative else ["duplicate", "uninformative"]
-    flagged = tiles.frame.reindex(columns=flags).eq(True).any(axis=1).to_numpy(bool)
-    tiles = tiles.select(~flagged)
+    flagged = tiles.columns(flags).eq(True).any(axis=1).to_numpy(bool)
+    if flagged.any():
+        tiles = tiles.select(~flagged)
     on_bar = on_info_bar(tiles)
     if on_bar.any():
         say(
@@ -60,7 +61,9 @@ def select_tiles(tiles: "TileSet", cfg: PretrainConfig) -> Selection:
             "sampling.balance and sampling.synthetic_frac choose among many images; leave them out "
             "together with single_image."
         )
-    keep, sampling = plan_sampling(tiles.frame, options)
+    names = [ORIGIN, options.balance] if options.balance in tiles.column_names else [ORIGIN, "image_id"]
+    asks_in_vain = options.balance and options.balance not in names  # the message then lists all columns
+    keep, sampling = plan_sampling(tiles.frame if asks_in_vain else tiles.columns(names), options)
     tiles = tiles if keep.all() else tiles.select(keep)
     return Selection(tiles, sampling, n_all - len(tiles))
 
@@ -81,7 +84,7 @@ def on_info_bar(tiles: "TileSet") -> np.ndarray:
     Up to 64 fields are looked at, evenly spaced among those of which no bar was cut; only if one of them
     shows a bar, all are. So a bar in a few of very many fields is missed; ingest looks at each.
     """
-    frame = tiles.frame
+    frame = tiles.columns(["image_id", "row", "height", "info_bar_rows"])
     images = frame.loc[frame["info_bar_rows"] == "", "image_id"].drop_duplicates().tolist()
     some = np.unique(np.linspace(0, len(images) - 1, min(len(images), LOOKED_AT)).astype(int))
     out = np.zeros(len(frame), bool)
