@@ -1,5 +1,6 @@
 """Reading packed fields: shards mapped once, each field checked against its SHA-256 at its first use."""
 
+import mmap
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ class PixelReader:
         pixels = read_field(shard, row)
         place = (file, int(row["offset"]))
         if place not in self._checked:
+            announce(shard, int(row["offset"]), end)
             check_field(pixels, row["pixels_sha256"], name=row["file"], path=self._store.root / file)
             self._checked.add(place)
         return pixels
@@ -61,3 +63,17 @@ class PixelReader:
                 raise ArchiveError(storage.damaged(self._store.root / file, "the manifest does not list it"))
             self._shards[file] = open_shard(self._store.root / file, records[file])
         return self._shards[file]
+
+
+def announce(shard: np.ndarray, start: int, end: int) -> None:
+    """Ask the system to read items `start` to `end` of a mapped shard at once, and no more.
+
+    Left alone it reads around each page that it misses, up to its read-ahead (8 MB on some machines): two to
+    three times as much as a field of 5 MB.
+    """
+    mapped = getattr(shard, "_mmap", None)
+    if mapped is None or not hasattr(mmap, "MADV_WILLNEED"):
+        return
+    first, last = (storage.NPY_HEADER_BYTES + item * shard.itemsize for item in (start, end))
+    first -= first % mmap.PAGESIZE
+    mapped.madvise(mmap.MADV_WILLNEED, first, last - first)

@@ -144,7 +144,8 @@ def test_interrupted_training_goes_on_to_the_same_weights(
     toy, toy_tiles, tmp_path, monkeypatch, method, every_s
 ):
     if every_s == 0:  # a checkpoint after each step: a small one
-        monkeypatch.setattr("wootz.ssl.pretraining.build_encoder", lambda *_, **__: toy.encoder())
+        start = {"method": "random"}
+        monkeypatch.setattr("wootz.ssl.pretraining.start_encoder", lambda *_, **__: (toy.encoder(), start))
     # four steps per epoch; reading fails in the second epoch, two batches ahead of the training
     cfg = options(method, epochs=2)
     whole = pretrain_tiles(toy_tiles(), cfg, folder=tmp_path / "whole")
