@@ -4,14 +4,15 @@ Same tiles (128 px), same output (96 px), same number of cores, interleaved repe
 its users run it, on RGB images (its ImageNet normalisation needs three channels), in worker processes; it is
 also timed on grey images with a one-channel normalisation (``ratio_grey``). The last line is JSON: ``ratio``
 is our SimCLR preset (crop with stretch, mirror, brightness, contrast, blur) over lightly's tiles per second,
-``ratio_full`` our full preset for micrographs (any rotation with real context, shot noise, scan lines and
-gamma as well) over the same peer.
+``ratio_full`` our full preset for micrographs (any rotation with real context, all artefacts of the default
+options as often as in training) over the same peer; with as many threads as PyTorch uses, and with one.
 
     python benchmarks/augment.py [--tiles 128] [--repeats 15] [--threads N]
 """
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -34,24 +35,34 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    seconds = measure(contestants(options.tiles, options.threads), repeats=options.repeats)
-    rates = {name: options.tiles / statistics.median(times) for name, times in seconds.items()}
-    for name, rate in rates.items():
-        print(f"{name:16s} {rate:8.0f} tiles/s, two views each")
-    peer = rates["lightly_rgb"]
+    counts = sorted({1, options.threads})
+    by_threads = {n: compare(options.tiles, n, repeats=options.repeats) for n in counts}
     report = {
         "benchmark": "augment",
-        "ratio": round(rates["wootz_simclr"] / peer, 2),
-        "ratio_full": round(rates["wootz_sem"] / peer, 2),
-        "ratio_grey": round(rates["wootz_simclr"] / rates["lightly_grey"], 2),
-        "tiles_per_s": {name: round(rate) for name, rate in rates.items()},
+        **by_threads[options.threads],
+        "one_thread": by_threads[1],
         "tile_px": TILE_PX,
         "view_px": VIEW_PX,
         "threads": options.threads,
         "repeats": options.repeats,
+        "load": round(os.getloadavg()[0], 1),
     }
     print(json.dumps(report))
+
+
+def compare(n_tiles: int, n_threads: int, *, repeats: int) -> dict[str, object]:
+    """Measure all four with so many threads, or worker processes of the peer."""
+    torch.set_num_threads(n_threads)
+    seconds = measure(contestants(n_tiles, n_threads), repeats=repeats)
+    rates = {name: n_tiles / statistics.median(times) for name, times in seconds.items()}
+    for name, rate in rates.items():
+        print(f"{n_threads} threads: {name:16s} {rate:8.0f} tiles/s, two views each")
+    return {
+        "ratio": round(rates["wootz_simclr"] / rates["lightly_rgb"], 2),
+        "ratio_full": round(rates["wootz_sem"] / rates["lightly_rgb"], 2),
+        "ratio_grey": round(rates["wootz_simclr"] / rates["lightly_grey"], 2),
+        "tiles_per_s": {name: round(rate) for name, rate in rates.items()},
+    }
 
 
 def contestants(n_tiles: int, n_threads: int) -> dict[str, Callable[[], object]]:
