@@ -141,7 +141,7 @@ def _operations_sheet(
         shown.append(_as_tile(view, name, settings, (0, size), note=text))
     rows = [("", shown[i : i + SINGLE_COLUMNS]) for i in range(0, len(shown), SINGLE_COLUMNS)]
     title = f"each operation alone, at its strongest setting, on {recorded[first].caption}"
-    return tile_sheet(rows, title=_wrapped(title, len(rows[0])), tile_in=TILE_IN)
+    return tile_sheet(rows, title=_wrapped(title, len(rows[0][1])), tile_in=TILE_IN)
 
 
 def _wrapped(title: str, columns: int) -> str:
