@@ -74,7 +74,7 @@ def pixel_pca(tiles: np.ndarray, *, n_components: int = 64, side_px: int = 32) -
     from skimage.transform import resize
     from sklearn.decomposition import PCA
 
-    small = np.stack([resize(tile, (side_px, side_px), anti_aliasing=True) for tile in tiles])
-    flat = small.reshape(len(tiles), -1)
+    small = [np.asarray(resize(tile, (side_px, side_px), anti_aliasing=True)) for tile in tiles]
+    flat = np.stack(small).reshape(len(tiles), -1)
     n_kept = min(n_components, *flat.shape)
     return PCA(n_kept, svd_solver="full").fit_transform(flat).astype(np.float32)
