@@ -76,7 +76,8 @@ class TileSet:
         return self.columns(self.column_names)
 
     def columns(self, names: Sequence[str]) -> pd.DataFrame:
-        """Give some columns of `frame`, a copy; names that it does not have are left out."""
+        """Give some columns of `frame`, each once, a copy; names that it does not have are left out."""
+        names = list(dict.fromkeys(names))
         images = [n for n in names if n in self._images.columns and n not in self._tiles.columns]
         joined = self._tiles[[n for n in names if n in self._tiles.columns]].copy()
         if images:

@@ -53,7 +53,7 @@ def known_tiles(tiles: "TileSet", *, column: str, seed: int) -> KnownTiles | Non
         if not column:
             return None
         raise WootzError(f"probe_column={column!r}: the tiles have no such column; name another, or none.")
-    frame = tiles.columns([found, "image_id"])
+    frame = tiles.columns(list(dict.fromkeys([found, "image_id"])))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
     rows, is_test = part_by_image(frame[found], frame["image_id"], n_max=MAX_TILES, rng=rng)
     if not len(rows):
