@@ -13,13 +13,13 @@ import wootz
 from wootz import storage
 from wootz.apps import chain
 from wootz.apps.demo_config import DemoConfig
+from wootz.apps.demo_truth import LAYER, compare_with_truth, image_ids
 from wootz.apps.grey_baseline import grey_baseline
 from wootz.apps.steps import Steps
 from wootz.progress import say
 
 RECIPE = "coating-demo"
 DEFECT_RECIPE = "coating-demo-defect"
-LAYER = "Fe2Al5"
 SOLID = ["Fe2Al5", "steel", "pore", "precipitate"]
 ENCODER = "small"
 TILE_PX = 128
@@ -185,18 +185,10 @@ def _split_table(images: Path, cfg: DemoConfig) -> pd.DataFrame:
     )
 
 
-def _ids(archive: Any, *, of: str, split: str | None = None) -> list[str]:
-    images = archive.images
-    chosen = images["set"] == of
-    if split is not None:
-        chosen &= images["split"] == split
-    return list(images.loc[chosen, "image_id"])
-
-
 def _pretrain(archive: Any, cfg: DemoConfig) -> dict[str, Any]:
     from wootz.ssl import PretrainConfig
 
-    tiles = archive.tiles(images=_ids(archive, of="fields"))
+    tiles = archive.tiles(images=image_ids(archive, of="fields"))
     options = PretrainConfig(encoder=ENCODER, epochs=cfg.pretrain_epochs, seed=cfg.seed)
     if cfg.small:
         options.batch_size = 32
@@ -217,7 +209,7 @@ def _cluster(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
     options = ClusterConfig(
         embedding="simclr", truth_scheme="coating", seed=cfg.seed, method=KMeansConfig(n_clusters_max=12)
     )
-    report = chain.cluster(archive, options, tiles=archive.tiles(images=_ids(archive, of="fields")))
+    report = chain.cluster(archive, options, tiles=archive.tiles(images=image_ids(archive, of="fields")))
     found = report.agreement
     return {
         "n_clusters": report.n_clusters,
@@ -242,7 +234,7 @@ def _segment(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
     )
     options = FinetuneConfig(task=task, encoder=encoder, scheme="coating", seed=cfg.seed)
     head = chain.finetune(archive, options)
-    test = _ids(archive, of="fields", split="test")
+    test = image_ids(archive, of="fields", split="test")
     predicted = chain.predict(archive, PredictConfig(head=str(head.checkpoint), images=test))
     scores = predicted.scores["test"]
     present = np.isfinite(scores.recall)  # classes that the held-out masks hold
@@ -257,7 +249,7 @@ def _segment(archive: Any, encoder: str, cfg: DemoConfig) -> dict[str, Any]:
 
 
 def _grey_baseline(archive: Any) -> dict[str, Any]:
-    ids = _ids(archive, of="fields", split="test")
+    ids = image_ids(archive, of="fields", split="test")
     masks = [archive.mask(i, scheme="coating") for i in ids]
     return {"grey_baseline_mean_iou": grey_baseline([archive.field(i) for i in ids], masks)}
 
@@ -267,8 +259,8 @@ def _anomaly(archive: Any, head_path: str, cfg: DemoConfig) -> dict[str, Any]:
 
     from wootz.finetune import AnomalyConfig, FinetuneConfig, PredictConfig
 
-    test, defects = _ids(archive, of="fields", split="test"), _ids(archive, of="defects")
-    normal = [i for i in _ids(archive, of="fields") if i not in set(test)]
+    test, defects = image_ids(archive, of="fields", split="test"), image_ids(archive, of="defects")
+    normal = [i for i in image_ids(archive, of="fields") if i not in set(test)]
     options = FinetuneConfig(
         task=AnomalyConfig(layers=[1, 2]), encoder=head_path, images=normal, seed=cfg.seed
     )
@@ -292,47 +284,6 @@ def _measure(archive: Any, folder: Path) -> dict[str, Any]:
         fractions = FractionsConfig(classes=["pore", "precipitate"], within=SOLID)
         chain.measure(archive, MeasureConfig(measure=fractions, **common))
     return compare_with_truth(archive, folder / "fields" / "truth.json")
-
-
-def compare_with_truth(archive: Any, truth_path: Path) -> dict[str, Any]:
-    """Compare the measured layer thickness and porosity of each test field with the exact geometry.
-
-    Returns
-    -------
-    dict
-        Mean (and largest) relative error of the thickness and absolute error of the porosity, of the
-        predicted masks and, with the suffix ``_true_mask``, of the exact masks through the same functions;
-        ``fields``: one row per field.
-    """
-    import json
-
-    truth = {Path(f["file"]).name: f["geometric"] for f in json.loads(truth_path.read_text())["fields"]}
-    table = archive.measurements
-    images = archive.images.set_index("image_id")
-    rows = []
-    for image_id in _ids(archive, of="fields", split="test"):
-        exact = truth[Path(images.loc[image_id, "file"]).name]
-        row: dict[str, Any] = {
-            "file": Path(images.loc[image_id, "file"]).name,
-            "thickness_true_um": exact["layers"][LAYER]["thickness_um"],
-            "porosity_true": exact["porosity_frac"],
-        }
-        for source, suffix in (("prediction", ""), ("annotation", "_true_mask")):
-            mine = table[(table["image_id"] == image_id) & (table["source"] == source)]
-            thickness_nm = mine.loc[mine["quantity"] == f"thickness:{LAYER}", "value"].iloc[-1]
-            porosity = mine.loc[mine["quantity"].str.startswith("area_fraction:pore"), "value"].iloc[-1]
-            row[f"thickness{suffix}_um"] = thickness_nm / 1000
-            row[f"porosity{suffix}"] = porosity
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    figures: dict[str, Any] = {"fields": frame.to_dict("records"), "n": len(frame)}
-    for suffix in ("", "_true_mask"):
-        relative = (frame[f"thickness{suffix}_um"] / frame["thickness_true_um"] - 1).abs()
-        absolute = (frame[f"porosity{suffix}"] - frame["porosity_true"]).abs()
-        figures[f"thickness_rel_error{suffix}"] = float(relative.mean())
-        figures[f"thickness_rel_error_max{suffix}"] = float(relative.max())
-        figures[f"porosity_abs_error{suffix}"] = float(absolute.mean())
-    return figures
 
 
 def _write_report(archive: Any, folder: Path, results: dict[str, Any]) -> None:
