@@ -149,13 +149,16 @@ class Archive:
 
     # tiles -------------------------------------------------------------------------------------------------
 
-    def write_tiles(self, size_px: int, stride_px: int) -> pd.DataFrame:
+    def write_tiles(
+        self, size_px: int, stride_px: int, *, contrasts: Mapping[str, np.ndarray] | None = None
+    ) -> pd.DataFrame:
         """Store the grid of tiles over all images and return its table.
 
         Columns: tile_id, image_id, row, col, height, width (px), uninformative, duplicate, contrast (see
-        `wootz.tilegrid.contrast`). Windows that were there keep their other columns.
+        `wootz.contrast.contrast`). Windows that were there keep their other columns. `contrasts` holds, by
+        image_id, what `wootz.tilegrid.field_contrasts` gave while a field was at hand; the rest is computed.
         """
-        return write_grid(self, size_px=size_px, stride_px=stride_px)
+        return write_grid(self, size_px=size_px, stride_px=stride_px, measured=contrasts)
 
     def tiles(
         self,

@@ -58,6 +58,7 @@ def _deviations(
     sums = np.zeros(n_across + 1)
     squares = np.zeros(n_across + 1)
     line = np.empty(strip.shape[1], np.uint32)
+    blocks = np.empty(n_across, np.uint32)
     scale = 1.0 / (BLOCK_PX * BLOCK_PX * (high - low))
     offset = low / (high - low)
     for i in range(n_down):
@@ -65,11 +66,13 @@ def _deviations(
         for row in range(i * BLOCK_PX, (i + 1) * BLOCK_PX):
             for col in range(line.size):
                 line[col] += strip[row, col]
+        for j in range(n_across):  # written out, as is the clipping: this vectorises, loops do not
+            first_col = j * BLOCK_PX
+            blocks[j] = line[first_col] + line[first_col + 1] + line[first_col + 2] + line[first_col + 3]
         for j in range(n_across):
-            total = 0.0
-            for col in range(j * BLOCK_PX, (j + 1) * BLOCK_PX):
-                total += line[col]
-            mean = min(max(total * scale - offset, CLIP[0]), CLIP[1])
+            mean = blocks[j] * scale - offset
+            mean = mean if mean > CLIP[0] else CLIP[0]  # noqa: FURB136
+            mean = mean if mean < CLIP[1] else CLIP[1]  # noqa: FURB136
             sums[j + 1] += mean
             squares[j + 1] += mean * mean
     sums, squares = np.cumsum(sums), np.cumsum(squares)

@@ -28,7 +28,8 @@ from typing import final
 
 import numpy as np
 
-from wootz.shrinking import shrink, shrink_and_count
+from wootz.boxmean import box_mean
+from wootz.shrinking import shrink
 
 HASH_BITS = 144
 MAX_HASH_DISTANCE = 38  # of 144 bits: 0.26
@@ -62,13 +63,7 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     coefficients of 6 ... 17 half waves per side. (The classic pHash takes the lowest frequencies: there, all
     cross-sections of one coating have the same hash.)
     """
-    return hash_and_count(pixels)[0]
-
-
-def hash_and_count(pixels: np.ndarray) -> tuple[str, np.ndarray]:
-    """Give the `perceptual_hash` of a field and, from the same pass, its histogram, (256,) or (65536,)."""
-    picture, counts = shrink_and_count(pixels, _WIDTH_PX)
-    return (_hash(picture) if min(pixels.shape) >= MIN_SIDE_PX else ""), counts
+    return _hash(shrink(pixels, _WIDTH_PX)) if min(pixels.shape) >= MIN_SIDE_PX else ""
 
 
 def hash_distance(hashes: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -161,8 +156,8 @@ class DuplicateFinder:
 
 
 def _hash(picture: np.ndarray) -> str:
-    texture = picture - _box_mean(picture, _HASH_BOX_PX)
-    deviation = np.sqrt(np.maximum(_box_mean(texture * texture, _HASH_BOX_PX), 0.0))
+    texture = picture - box_mean(picture, _HASH_BOX_PX)
+    deviation = np.sqrt(np.maximum(box_mean(texture * texture, _HASH_BOX_PX), 0.0))
     floor = 0.25 * float(deviation.mean())
     if floor <= 0.0:
         return ""
@@ -171,14 +166,8 @@ def _hash(picture: np.ndarray) -> str:
     return np.packbits((down @ texture @ across.T > 0.0).ravel()).tobytes().hex()
 
 
-def _box_mean(picture: np.ndarray, size_px: int) -> np.ndarray:
-    from scipy.ndimage import uniform_filter
-
-    return uniform_filter(picture, size_px, mode="nearest")
-
-
 def _detail(picture: np.ndarray) -> np.ndarray:
-    return picture - _box_mean(picture, _DETAIL_BOX_PX)
+    return picture - box_mean(picture, _DETAIL_BOX_PX)
 
 
 @cache

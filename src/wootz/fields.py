@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from wootz import intensity, storage
 from wootz.errors import ArchiveError
@@ -54,14 +55,14 @@ class PackedField:
     dtype: np.dtype
     height_px: int
     width_px: int
-    sha256: str
+    checksum: str
     intensity_low: float
     intensity_high: float
 
     @property
     def image_id(self) -> str:
         """16 hexadecimal digits from dtype, size and pixels: equal pixels, equal id."""
-        text = f"{self.dtype.str} {self.height_px} {self.width_px} {self.sha256}"
+        text = f"{self.dtype.str} {self.height_px} {self.width_px} {self.checksum}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -115,7 +116,7 @@ class ShardWriter:
         self._file.discard()
 
     def _write(self, blocks: Iterable[np.ndarray], measured: PackedField | None) -> PackedField:
-        digest = hashlib.sha256()
+        digest = xxhash.xxh3_128()
         counts = np.zeros(1 << (8 * self.dtype.itemsize), np.int64)
         height, width = 0, 0
         for block in blocks:
@@ -134,13 +135,13 @@ class ShardWriter:
         return PackedField(self.dtype, height, width, digest.hexdigest(), low, high)
 
 
-def measure(pixels: np.ndarray, counts: np.ndarray | None = None) -> PackedField:
-    """Hash a whole field, (H, W) uint8 or uint16, and find its range, by its histogram if that is known."""
+def measure(pixels: np.ndarray) -> PackedField:
+    """Hash a whole field, (H, W) uint8 or uint16, and find its range."""
     dtype = pixels.dtype.newbyteorder("=")
     packed = np.ascontiguousarray(pixels, dtype=dtype)
-    low, high = intensity.range_of_histogram(intensity.histogram(packed) if counts is None else counts)
+    low, high = intensity.range_of_histogram(intensity.histogram(packed))
     height, width = packed.shape
-    return PackedField(dtype, height, width, hashlib.sha256(packed.data).hexdigest(), low, high)
+    return PackedField(dtype, height, width, hash_pixels(packed), low, high)
 
 
 def check_block(block: np.ndarray, *, dtype: np.dtype, width: int) -> None:
@@ -187,9 +188,14 @@ def open_shard(path: Path, record: Mapping[str, Any]) -> np.ndarray:
     return np.memmap(path, dtype=dtype, mode="r", offset=storage.NPY_HEADER_BYTES, shape=(n_there,))
 
 
-def check_field(pixels: np.ndarray, sha256: str, *, name: str, path: Path) -> None:
+def hash_pixels(pixels: np.ndarray) -> str:
+    """Compute the XXH3-128 of C-contiguous pixels, little-endian: 32 hexadecimal digits."""
+    return xxhash.xxh3_128_hexdigest(pixels.data)
+
+
+def check_field(pixels: np.ndarray, checksum: str, *, name: str, path: Path) -> None:
     """Raise `ArchiveError` unless the pixels are those that were stored."""
-    if hashlib.sha256(pixels.data).hexdigest() != sha256:
+    if hash_pixels(pixels) != checksum:
         raise ArchiveError(storage.damaged(path, f"the pixels of {name} differ"))
 
 

@@ -2,7 +2,8 @@
 
 Linux gives the page cache of a file pages as large as the writes that fill it. A window of 128 rows touches
 40 small pages but one or two huge ones: a shard written in pieces of 8 MiB instead of field by field is
-read a quarter faster (.53 instead of .43 of the rate of pre-cut tiles, on a machine with other work).
+read a quarter faster (.53 instead of .43 of the rate of pre-cut tiles, on a machine with other work). No page
+is larger than 2 MiB, and so are the pieces: what waits for its piece to be full is copied, the rest is not.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from wootz.storage import DurableFile
 
-PIECE_BYTES = 8 << 20
+PIECE_BYTES = 2 << 20
 
 
 class HugeFile:
@@ -29,16 +30,13 @@ class HugeFile:
     def write(self, data: Any) -> None:
         """Append all of `data` (anything with the buffer protocol, C-contiguous)."""
         view = memoryview(data).cast("B")
-        while len(view):
-            room = PIECE_BYTES - self._file.size % PIECE_BYTES - self._n_waiting
-            part, view = view[:room], view[room:]
-            if self._n_waiting == 0 and len(part) == room:
-                self._file.write(part)
-                continue
-            self._piece[self._n_waiting : self._n_waiting + len(part)] = part
-            self._n_waiting += len(part)
-            if len(part) == room:
-                self._pass_on()
+        n_whole = len(view) - (self.size + len(view)) % PIECE_BYTES  # up to here the pieces are full
+        if n_whole > 0:
+            n_waiting, self._n_waiting = self._n_waiting, 0
+            self._file.write(memoryview(self._piece)[:n_waiting], view[:n_whole])
+            view = view[n_whole:]
+        self._piece[self._n_waiting : self._n_waiting + len(view)] = view
+        self._n_waiting += len(view)
 
     def rewind(self, size: int) -> None:
         """Forget everything after the first `size` bytes."""

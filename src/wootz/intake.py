@@ -162,7 +162,7 @@ def describe(packed: PackedField, given: Mapping[str, Any]) -> dict[str, Any]:
     return (
         facts
         | known
-        | {"height_px": packed.height_px, "width_px": packed.width_px, "pixels_sha256": packed.sha256}
+        | {"height_px": packed.height_px, "width_px": packed.width_px, "pixels_xxh3_128": packed.checksum}
     )
 
 
@@ -194,7 +194,7 @@ def check_images(frame: pd.DataFrame) -> pd.DataFrame:
 def protected_columns() -> set[str]:
     """Name the columns of the images table that say where pixels lie; nobody sets them afterwards."""
     free = {"duplicate_of", "info_bar_rows", "pixel_size_source", "bit_depth"}
-    structural = {"image_id", "file", "shard", "pixels_sha256", *TABLES["images"].whole}
+    structural = {"image_id", "file", "shard", "pixels_xxh3_128", *TABLES["images"].whole}
     return structural - free
 
 

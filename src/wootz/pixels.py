@@ -38,7 +38,7 @@ class PixelReader:
         place = (file, int(row["offset"]))
         if place not in self._checked:
             announce(shard, int(row["offset"]), end)
-            check_field(pixels, row["pixels_sha256"], name=row["file"], path=self._store.root / file)
+            check_field(pixels, row["pixels_xxh3_128"], name=row["file"], path=self._store.root / file)
             self._checked.add(place)
         return pixels
 

@@ -76,7 +76,7 @@ def _lost_fields(store: Store, *, deep: bool) -> list[tuple[str, str, str]]:
                 lost.append((row["file"], f"image {row['image_id']}", f"its pixels in {file} are cut off"))
             elif deep:
                 try:
-                    check_field(read_field(shard, row), row["pixels_sha256"], name=row["file"], path=path)
+                    check_field(read_field(shard, row), row["pixels_xxh3_128"], name=row["file"], path=path)
                 except ArchiveError:
                     lost.append((row["file"], f"image {row['image_id']}", f"its pixels in {file} differ"))
     return lost

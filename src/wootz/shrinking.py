@@ -1,4 +1,4 @@
-"""Small versions of large fields, and their histogram in the same pass: memory speed, in any thread."""
+"""Small versions of large fields, at the speed of memory, in any thread."""
 
 from collections.abc import Callable
 from functools import cache
@@ -20,27 +20,12 @@ def shrink(pixels: np.ndarray, width_px: int) -> np.ndarray:
     (h, w) float32
         Means over bins whose sizes differ by at most 1 px, in grey levels.
     """
-    return shrink_and_count(pixels, width_px)[0]
-
-
-def shrink_and_count(pixels: np.ndarray, width_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Average a field down, and count how often each grey value occurs.
-
-    Returns
-    -------
-    small : (h, w) float32
-        See `shrink`.
-    counts : (256,) or (65536,) int64
-    """
     height, width = pixels.shape
     n_cols = min(width_px, width)
     n_rows = max(1, round(height * n_cols / width))
     rows = np.arange(n_rows + 1, dtype=np.int64) * height // n_rows
     cols = np.arange(n_cols + 1, dtype=np.int64) * width // n_cols
-    # two tables: equal neighbours would wait for each other at one
-    tables = np.zeros((2, 1 << (8 * pixels.dtype.itemsize)), np.uint32)
-    small = _compiled()(np.ascontiguousarray(pixels), rows, cols, tables)
-    return small, tables.sum(axis=0, dtype=np.int64)
+    return _compiled()(np.ascontiguousarray(pixels), rows, cols)
 
 
 @cache
@@ -53,23 +38,17 @@ def _compiled() -> Callable[..., np.ndarray]:
         return numba.njit(nogil=True)(_bin_means)
 
 
-def _bin_means(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, tables: np.ndarray) -> np.ndarray:
+def _bin_means(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """Sum the lines of each bin column by column (a loop that vectorises), then the columns of each bin."""
     n_rows, n_cols = len(rows) - 1, len(cols) - 1
     out = np.empty((n_rows, n_cols), np.float32)
     sums = np.empty(pixels.shape[1], np.uint32)
-    even = pixels.shape[1] // 2 * 2
     for i in range(n_rows):
         sums[:] = 0
         for row in range(rows[i], rows[i + 1]):
             line = pixels[row]
             for col in range(line.size):
                 sums[col] += line[col]
-            for col in range(0, even, 2):
-                tables[0, line[col]] += 1
-                tables[1, line[col + 1]] += 1
-            if even < line.size:
-                tables[0, line[even]] += 1
         n_lines = rows[i + 1] - rows[i]
         for j in range(n_cols):
             total = np.uint64(0)

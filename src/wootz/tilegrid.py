@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,9 @@ UNINFORMATIVE_CONTRAST = 0.02
 N_THREADS = 4
 
 
-def write_grid(archive: "Archive", *, size_px: int, stride_px: int) -> pd.DataFrame:
+def write_grid(
+    archive: "Archive", *, size_px: int, stride_px: int, measured: Mapping[str, np.ndarray] | None = None
+) -> pd.DataFrame:
     """Compute and store the grid over all images (see `Archive.write_tiles`)."""
     images = archive.image_table()
     tiles = grid_frame(images, size_px=size_px, stride_px=stride_px)
@@ -29,12 +32,12 @@ def write_grid(archive: "Archive", *, size_px: int, stride_px: int) -> pd.DataFr
         say(f"{len(small)} image(s) smaller than a tile of {size_px} px have no tiles ({name}).")
     with archive.store.transaction() as transaction:
         old = archive.store.table("tiles")
-        known = dict(zip(old["tile_id"], old["contrast"], strict=True))
-        tiles["contrast"] = _contrasts(archive, tiles, known)
+        tiles["contrast"] = _contrasts(archive, tiles, old, measured=measured or {})
         tiles["uninformative"] = tiles["contrast"] < UNINFORMATIVE_CONTRAST
         tiles["duplicate"] = _of_duplicates(tiles, images)
         added = [name for name in old.columns if name not in TABLES["tiles"].names]
-        tiles = tiles.merge(old[["tile_id", *added]], on="tile_id", how="left", validate="one_to_one")
+        if added:
+            tiles = tiles.merge(old[["tile_id", *added]], on="tile_id", how="left", validate="one_to_one")
         transaction.replace_table("tiles", tiles)
         transaction.change()["grid"] = {"size_px": size_px, "stride_px": stride_px}
     return archive.tile_table
@@ -114,13 +117,18 @@ def grid_frame(images: pd.DataFrame, *, size_px: int, stride_px: int) -> pd.Data
         raise ArchiveError(f"tiles of {size_px} px every {stride_px} px: use at least 8 px and 1 px.")
     parts: dict[str, list[Any]] = {name: [] for name in ("tile_id", "image_id", "row", "col")}
     sizes = zip(images["image_id"], images["height_px"], images["width_px"], strict=True)
-    for image_id, height, width in sizes:
-        rows, cols = grid((int(height), int(width)), size_px=size_px, stride_px=stride_px)
-        pairs = list(zip(rows.tolist(), cols.tolist(), strict=True))
-        parts["tile_id"] += [tile_id(str(image_id), r, col=c, size_px=size_px) for r, c in pairs]
-        parts["image_id"] += [str(image_id)] * len(pairs)
-        parts["row"] += rows.tolist()
-        parts["col"] += cols.tolist()
+    windows: dict[tuple[int, int], tuple[list[int], list[int], list[str]]] = {}  # of each size of field
+    for image_id, *size in sizes:
+        height, width = map(int, size)
+        if (height, width) not in windows:
+            corners = [part.tolist() for part in grid((height, width), size_px=size_px, stride_px=stride_px)]
+            names = [tile_id("", r, col=c, size_px=size_px) for r, c in zip(*corners, strict=True)]
+            windows[height, width] = (*corners, names)
+        rows, cols, names = windows[height, width]
+        parts["tile_id"] += [f"{image_id}{name}" for name in names]
+        parts["image_id"] += [str(image_id)] * len(names)
+        parts["row"] += rows
+        parts["col"] += cols
     if len(images) and not parts["row"]:
         largest = images.iloc[int((images["height_px"] * images["width_px"]).argmax())]
         raise ArchiveError(
@@ -130,30 +138,59 @@ def grid_frame(images: pd.DataFrame, *, size_px: int, stride_px: int) -> pd.Data
     return pd.DataFrame(parts).assign(height=size_px, width=size_px)
 
 
-def _contrasts(archive: "Archive", tiles: pd.DataFrame, known: dict[str, float]) -> np.ndarray:
-    """Take the contrast of known tiles from the table and compute the others, strip by strip."""
-    values = np.array([known.get(name, np.nan) for name in tiles["tile_id"].tolist()], np.float64)
+def field_contrasts(
+    field: np.ndarray, range_: tuple[float, float], *, size_px: int, stride_px: int
+) -> np.ndarray:
+    """Compute the `contrast` of every tile that the grid lays over a field, in reading order: (n,) float64.
+
+    Parameters
+    ----------
+    field : (H, W) uint8 or uint16
+    range_ : (low, high)
+        Its robust range.
+    size_px, stride_px : int, px
+    """
+    rows, cols = grid((field.shape[0], field.shape[1]), size_px=size_px, stride_px=stride_px)
+    windows = np.column_stack([rows, cols, np.full(len(rows), size_px)])
+    return _window_contrasts(field, range_, windows) if len(rows) else np.zeros(0)
+
+
+def _contrasts(
+    archive: "Archive", tiles: pd.DataFrame, old: pd.DataFrame, *, measured: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Take contrasts from the table and from what was `measured`, and compute the others, strip by strip."""
+    values = np.full(len(tiles), np.nan)
+    if len(old):
+        known = dict(zip(old["tile_id"].tolist(), old["contrast"].tolist(), strict=True))
+        values[:] = [known.get(name, np.nan) for name in tiles["tile_id"].tolist()]
+    ids = tiles["image_id"].to_numpy(object)
+    edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+    for start, stop in pairwise(edges):
+        found = measured.get(ids[start])
+        if found is not None and len(found) == stop - start:
+            values[start:stop] = found
     todo = np.flatnonzero(np.isnan(values))
     if not len(todo):
         return values
-    ids = tiles["image_id"].to_numpy(object)[todo]
+    ids = ids[todo]
     windows = tiles[["row", "col", "height"]].to_numpy(np.int64)[todo]
     images = {image["image_id"]: image for image in records(archive.image_table())}
 
     def measure(start: int, stop: int) -> None:
         image = images[ids[start]]
-        values[todo[start:stop]] = _image_contrasts(archive.pixels.field(image), image, windows[start:stop])
+        range_ = (image["intensity_low"], image["intensity_high"])
+        field = archive.pixels.field(image)
+        values[todo[start:stop]] = _window_contrasts(field, range_, windows[start:stop])
 
-    edges = (np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist()
+    edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(todo)]
     with ThreadPoolExecutor(N_THREADS) as pool:
-        list(pool.map(measure, [0, *edges], [*edges, len(todo)]))
+        list(pool.map(measure, edges[:-1], edges[1:]))
     return values
 
 
-def _image_contrasts(field: np.ndarray, image: Mapping[str, Any], windows: np.ndarray) -> np.ndarray:
+def _window_contrasts(field: np.ndarray, range_: tuple[float, float], windows: np.ndarray) -> np.ndarray:
     """Compute the contrast of (n, 3) windows (row, col, size) of one field, strip by strip."""
     found = np.empty(len(windows))
-    range_ = (image["intensity_low"], image["intensity_high"])
     edges = (np.flatnonzero(windows[1:, 0] != windows[:-1, 0]) + 1).tolist()
     for start, stop in zip([0, *edges], [*edges, len(windows)], strict=True):
         row, _, size_px = windows[start].tolist()

@@ -360,7 +360,6 @@ def test_panorama_is_read_in_strips(tmp_path, make, monkeypatch):
     path = make.tiff(tmp_path / "p.tif", field, nm=20.0)
     ingest(tmp_path / "plain", path, IngestConfig(**GRID))
     monkeypatch.setattr(panorama, "MIN_PIXELS", 1000)
-    monkeypatch.setattr(panorama, "MIN_FILE_BYTES", 1000)
     monkeypatch.setattr(panorama, "STRIP_BYTES", 32 * 400)
     ingest(tmp_path / "strips", path, IngestConfig(**GRID))
     plain, strips = (wootz.open(tmp_path / name) for name in ("plain", "strips"))

@@ -6,6 +6,7 @@ from typing import final
 from wootz.archive import Archive
 from wootz.duplicates import DuplicateFinder, perceptual_hash
 from wootz.ingest import panorama
+from wootz.tables import records
 
 
 @final
@@ -29,7 +30,7 @@ class CopyWatch:
         rows = table[table["image_id"].isin(set(image_ids) - self._seen)]
         copies: dict[str, str] = {}
         hashes: dict[str, str] = {}
-        for row in rows.to_dict("records"):
+        for row in records(rows):
             image_id, looks = row["image_id"], row["perceptual_hash"]
             self._seen.add(image_id)
             if row["duplicate_of"]:  # byte by byte, known to the archive

@@ -9,21 +9,22 @@ from wootz.archive import Archive
 from wootz.ingest.config import IngestConfig
 from wootz.ingest.plan import Entry
 from wootz.ingest.reading import PIXEL_SIZES, check_pixel_size, given_pixel_size
-from wootz.tables import as_text
+from wootz.tables import as_text, records
 
 
 def rows_by_file(archive: Archive) -> dict[str, dict[str, Any]]:
     """Give the row of each file in the images table; of one that changed and was stored again, the last."""
-    records = archive.image_table().to_dict("records")
-    return {str(row["file"]): {str(name): value for name, value in row.items()} for row in records}
+    return {row["file"]: row for row in records(archive.image_table())}
 
 
 def note_times(archive: Archive, entries: Mapping[str, Entry]) -> None:
     """Renew size and time of files that were read again and turned out to hold the pixels that are stored."""
-    table = archive.image_table().set_index("image_id")
+    table = archive.image_table()
+    ids = table["image_id"].tolist()
     for name, attribute in (("file_bytes", "size_bytes"), ("file_mtime_ns", "mtime_ns")):
+        stored = dict(zip(ids, table[name].tolist(), strict=True))
         now = {i: getattr(entry, attribute) for i, entry in entries.items() if i}
-        stale = {i: value for i, value in now.items() if table.at[i, name] != value}
+        stale = {i: value for i, value in now.items() if stored[i] != value}
         if stale:
             archive.set_image_column(name, list(stale), list(stale.values()))
 

@@ -39,8 +39,9 @@ def add_labels(archive: Archive, entries: Sequence[Entry], cfg: IngestConfig) ->
         If a mask cannot be read, is of another size than its image, or holds values outside the class list,
         or the scheme exists with other classes. Masks before it are stored.
     """
-    rows = rows_by_file(archive)
-    todo = [entry for entry in entries if entry.has_labels and entry.file in rows]
+    todo = [entry for entry in entries if entry.has_labels]
+    rows = rows_by_file(archive) if todo else {}
+    todo = [entry for entry in todo if entry.file in rows]
     if not todo:
         return Labelled()
     classes = {key: _classes(archive, key, of) for key, of in _by_scheme(todo, cfg).items()}

@@ -7,23 +7,13 @@ import numpy as np
 
 from wootz.errors import ReadError
 from wootz.ingest.config import IngestConfig
-from wootz.ingest.plan import Entry
-from wootz.readers import Image, image_shape, iter_row_blocks
+from wootz.readers import Image, iter_row_blocks
 from wootz.readers.findings import normalised_metadata, settle_scale
 from wootz.readers.tiff import open_tiff, raw_tags, tiff_header
 from wootz.readers.vendors import find_metadata
 
-MIN_PIXELS = 1 << 27
-MIN_FILE_BYTES = 1 << 22
+MIN_PIXELS = 1 << 27  # a square of 11,600
 STRIP_BYTES = 16 << 20
-
-
-def is_panorama(entry: Entry) -> bool:
-    """Tell whether a TIFF has more than 134 million pixels (a square of 11,600)."""
-    if entry.path.suffix.lower() not in (".tif", ".tiff") or entry.size_bytes < MIN_FILE_BYTES:
-        return False
-    height, width = image_shape(entry.path)
-    return height * width > MIN_PIXELS
 
 
 def read_panorama(path: Path, cfg: IngestConfig) -> tuple[Image, Iterator[np.ndarray]]:

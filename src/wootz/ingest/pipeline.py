@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from wootz.archive import Archive
 from wootz.errors import WootzError
 from wootz.fields import NewField
@@ -14,9 +16,10 @@ from wootz.ingest.copies import CopyWatch
 from wootz.ingest.facts import note_times, update_facts
 from wootz.ingest.labelling import add_labels
 from wootz.ingest.plan import Plan, batches, column_defaults, make_plan
-from wootz.ingest.reading import read_fields
+from wootz.ingest.reading import ReadFile, read_fields
 from wootz.ingest.report import IngestReport, Work, make_report
 from wootz.progress import track
+from wootz.readers.sidefiles import SideNames
 
 
 def ingest(
@@ -77,10 +80,11 @@ def _ingest(archive: Archive, plan: Plan, cfg: IngestConfig, *, started: float) 
     new = {
         entry.file for entry in plan.entries if known.get(entry.file) != (entry.size_bytes, entry.mtime_ns)
     }
-    aside = _add_images(archive, plan, cfg, new=new)
+    contrasts: dict[str, np.ndarray] = {}
+    aside = _add_images(archive, plan, cfg, new=new, contrasts=contrasts)
     update_facts(archive, plan.entries, cfg)
     labelled = add_labels(archive, plan.entries, cfg)
-    _write_tiles(archive, cfg)
+    _write_tiles(archive, cfg, contrasts)
     changed = [entry.path.name for entry in plan.entries if entry.file in new and entry.file in known]
     work = Work(
         new=new,
@@ -101,10 +105,16 @@ def _known_files(archive: Archive) -> dict[str, tuple[int, int]]:
     return {file: (int(size), int(when)) for file, (size, when) in zip(table["file"], facts, strict=True)}
 
 
-def _add_images(archive: Archive, plan: Plan, cfg: IngestConfig, *, new: set[str]) -> list[tuple[str, str]]:
-    """Take in what is new, batch by batch; returns (file, reason) of what was set aside."""
+def _add_images(
+    archive: Archive, plan: Plan, cfg: IngestConfig, *, new: set[str], contrasts: dict[str, np.ndarray]
+) -> list[tuple[str, str]]:
+    """Take in what is new, batch by batch; returns (file, reason) of what was set aside.
+
+    `contrasts` receives the contrast of all tiles of each image.
+    """
     aside: list[tuple[str, str]] = []
     defaults = column_defaults(plan.entries)
+    side_names = SideNames()
     copies = CopyWatch(archive) if cfg.near_duplicates else None
     progress = track(range(len(new)), title="ingest", total=len(new), unit="files")
     for batch in batches(plan.entries, n_bytes=cfg.batch_mb * 1_000_000):
@@ -112,7 +122,11 @@ def _add_images(archive: Archive, plan: Plan, cfg: IngestConfig, *, new: set[str
         if not todo:
             continue
         with archive.transaction():
-            added = archive.add_images(_counted(read_fields(todo, cfg, defaults=defaults), progress))
+            of_tiles: list[np.ndarray | None] = []
+            files = read_fields(todo, cfg, defaults=defaults, side_names=side_names)
+            added = archive.add_images(_fields(files, progress, of_tiles))
+            pairs = zip(added.image_ids, of_tiles, strict=True)
+            contrasts |= {image_id: found for image_id, found in pairs if image_id and found is not None}
             aside += zip(added.set_aside["file"], added.set_aside["reason"], strict=True)
             if copies is not None:
                 copies.flag(added.image_ids)
@@ -122,9 +136,12 @@ def _add_images(archive: Archive, plan: Plan, cfg: IngestConfig, *, new: set[str
     return aside
 
 
-def _counted(fields: Iterator[NewField], progress: Iterator[int]) -> Iterator[NewField]:
-    for field in fields:
-        yield field
+def _fields(
+    files: Iterator[ReadFile], progress: Iterator[int], contrasts: list[np.ndarray | None]
+) -> Iterator[NewField]:
+    for file in files:
+        contrasts.append(file.contrasts)
+        yield file.field
         next(progress, None)
 
 
@@ -140,11 +157,11 @@ def _check_grid(archive: Archive, cfg: IngestConfig) -> None:
         )
 
 
-def _write_tiles(archive: Archive, cfg: IngestConfig) -> None:
+def _write_tiles(archive: Archive, cfg: IngestConfig, contrasts: dict[str, np.ndarray]) -> None:
     grid = archive.store.manifest["grid"]
     same = grid is not None and (grid["size_px"], grid["stride_px"]) == (cfg.tile_px, cfg.stride_px)
     images = archive.image_table()
     sides = images[["height_px", "width_px"]].min(axis=1)
     large = set(images.loc[sides >= cfg.tile_px, "image_id"])
     if large and not (same and large <= set(archive.store.table("tiles")["image_id"])):
-        archive.write_tiles(cfg.tile_px, cfg.stride_px)
+        archive.write_tiles(cfg.tile_px, cfg.stride_px, contrasts=contrasts)

@@ -5,18 +5,21 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wootz.duplicates import hash_and_count
+from wootz.duplicates import perceptual_hash
 from wootz.errors import ReadError, WootzError
 from wootz.fields import NewField, measure
+from wootz.ingest import panorama
 from wootz.ingest.config import IngestConfig
-from wootz.ingest.panorama import is_panorama, read_panorama
 from wootz.ingest.plan import Entry
-from wootz.readers import Image, read_image
+from wootz.readers import Image, LargeImageError, read_image
+from wootz.readers.sidefiles import SideNames
+from wootz.tilegrid import field_contrasts
 
 N_THREADS = 2
 N_AHEAD = 12
@@ -24,9 +27,17 @@ AHEAD_BYTES = 256 << 20
 SIZE_TOLERANCE = 0.02  # as between two statements within a file
 
 
+@dataclass(frozen=True)
+class ReadFile:
+    """A file that was read: the field, and the contrast of each tile of the grid to come (None: unknown)."""
+
+    field: NewField
+    contrasts: np.ndarray | None = None
+
+
 def read_fields(
-    entries: Sequence[Entry], cfg: IngestConfig, *, defaults: Mapping[str, Any]
-) -> Iterator[NewField]:
+    entries: Sequence[Entry], cfg: IngestConfig, *, defaults: Mapping[str, Any], side_names: SideNames
+) -> Iterator[ReadFile]:
     """Read files a little ahead of their use.
 
     Parameters
@@ -35,14 +46,16 @@ def read_fields(
     cfg : IngestConfig
     defaults : mapping
         Value of each column of the plan where an entry has none.
+    side_names : SideNames
+        Of all folders of the plan.
 
     Yields
     ------
-    NewField
+    ReadFile
         One per entry, in order. Where a file cannot be read, its pixels raise the `ReadError`, upon which the
         archive sets it aside.
     """
-    waiting: deque[tuple[int, Future[NewField]]] = deque()
+    waiting: deque[tuple[int, Future[ReadFile]]] = deque()
     rest = iter(entries)
     ahead = 0
     with ThreadPoolExecutor(N_THREADS, thread_name_prefix="wootz-read") as pool:
@@ -53,7 +66,8 @@ def read_fields(
                     if entry is None:
                         break
                     announce(entry.path)
-                    waiting.append((entry.size_bytes, pool.submit(read_entry, entry, cfg, defaults=defaults)))
+                    about = {"defaults": defaults, "side_names": side_names.beside(entry.path)}
+                    waiting.append((entry.size_bytes, pool.submit(read_entry, entry, cfg, **about)))
                     ahead += entry.size_bytes
                 if not waiting:
                     return
@@ -77,8 +91,16 @@ def announce(path: Path) -> None:
             os.close(descriptor)
 
 
-def read_entry(entry: Entry, cfg: IngestConfig, *, defaults: Mapping[str, Any]) -> NewField:
+def read_entry(
+    entry: Entry,
+    cfg: IngestConfig,
+    *,
+    defaults: Mapping[str, Any],
+    side_names: frozenset[str] | None = None,
+) -> ReadFile:
     """Read one file as a field: pixels without info bar, one row of the images table, raw tags.
+
+    All that needs every pixel is computed here, while they are in the cache of the processor.
 
     Raises
     ------
@@ -87,22 +109,33 @@ def read_entry(entry: Entry, cfg: IngestConfig, *, defaults: Mapping[str, Any]) 
     """
     facts = {"file": entry.file, "file_bytes": entry.size_bytes, "file_mtime_ns": entry.mtime_ns}
     try:
-        if is_panorama(entry):
-            image, pixels = read_panorama(entry.path, cfg)
-            looks, measured = "", None  # hashed from the archive, strip by strip
-        else:
-            image = read_image(entry.path, colour=cfg.colour, scale=cfg.scale)
-            pixels = image.pixels[image.field_rows] if cfg.cut_info_bar else image.pixels
-            looks, counts = hash_and_count(pixels) if cfg.near_duplicates else ("", None)
-            measured = measure(pixels, counts)
+        image, pixels = _read(entry.path, cfg, side_names=side_names)
+        looks, measured, contrasts = "", None, None  # a panorama is hashed from the archive, strip by strip
+        if isinstance(pixels, np.ndarray):
+            looks = perceptual_hash(pixels) if cfg.near_duplicates else ""
+            measured = measure(pixels)
+            range_ = (measured.intensity_low, measured.intensity_high)
+            contrasts = field_contrasts(pixels, range_, size_px=cfg.tile_px, stride_px=cfg.stride_px)
     except ReadError as error:
-        return NewField(_raising(error), facts)
+        return ReadFile(NewField(_raising(error), facts))
     bar = image.info_bar_rows if cfg.cut_info_bar else None
     facts |= {"info_bar_rows": bar, "perceptual_hash": looks, "notes": "; ".join(image.notes)}
     own = {name: value for name, value in image.metadata.items() if name != "raw"}
     given = {name: value for name, value in entry.columns.items() if name not in PIXEL_SIZES}
     row = own | dict(defaults) | given | facts | pixel_size(entry, cfg, image)
-    return NewField(pixels, row, image.metadata["raw"], measured)
+    return ReadFile(NewField(pixels, row, image.metadata["raw"], measured), contrasts)
+
+
+def _read(
+    path: Path, cfg: IngestConfig, *, side_names: frozenset[str] | None
+) -> tuple[Image, np.ndarray | Iterator[np.ndarray]]:
+    """Read a picture, and give its rows of specimen: as an array, or as blocks of a panorama."""
+    about = {"colour": cfg.colour, "scale": cfg.scale, "side_names": side_names}
+    try:
+        image = read_image(path, max_pixels=panorama.MIN_PIXELS, **about)
+    except LargeImageError:
+        return panorama.read_panorama(path, cfg)
+    return image, image.pixels[image.field_rows] if cfg.cut_info_bar else image.pixels
 
 
 PIXEL_SIZES = ("pixel_size_nm", "pixel_size_row_nm", "pixel_size_col_nm")

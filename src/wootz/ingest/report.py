@@ -138,8 +138,8 @@ def make_report(
 def _duplicates(images: pd.DataFrame) -> tuple[int, int]:
     """Count copies with the same pixels, and those with the same looks."""
     copies = images[images["duplicate_of"] != ""]
-    original = images.set_index("image_id")["pixels_sha256"].reindex(copies["duplicate_of"])
-    n_exact = int((original.to_numpy() == copies["pixels_sha256"].to_numpy()).sum())
+    original = images.set_index("image_id")["pixels_xxh3_128"].reindex(copies["duplicate_of"])
+    n_exact = int((original.to_numpy() == copies["pixels_xxh3_128"].to_numpy()).sum())
     return n_exact, len(copies) - n_exact
 
 

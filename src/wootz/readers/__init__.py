@@ -4,8 +4,16 @@
 >>> image = read_image("field.tif")  # doctest: +SKIP
 """
 
-from wootz.readers.image import Image, read_image
+from wootz.readers.image import Image, LargeImageError, read_image
 from wootz.readers.infobar import find_info_bar
 from wootz.readers.windows import image_shape, iter_row_blocks, read_window
 
-__all__ = ["Image", "find_info_bar", "image_shape", "iter_row_blocks", "read_image", "read_window"]
+__all__ = [
+    "Image",
+    "LargeImageError",
+    "find_info_bar",
+    "image_shape",
+    "iter_row_blocks",
+    "read_image",
+    "read_window",
+]

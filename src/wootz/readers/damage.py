@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wootz.errors import ReadError, WootzError
 
-_SIGNATURES = {
+SIGNATURES = {
     b"II*\x00": "tiff", b"MM\x00*": "tiff", b"II+\x00": "tiff", b"MM\x00+": "tiff",
     b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"BM": "bmp",
 }  # fmt: skip
@@ -44,7 +44,7 @@ def kind_of(path: Path) -> str:
         raise ReadError(f"{path} cannot be opened ({error.strerror or error}).") from error
     if not start:
         raise ReadError(f"{path} is empty (0 bytes). {COPY_AGAIN}")
-    for signature, kind in _SIGNATURES.items():
+    for signature, kind in SIGNATURES.items():
         if start.startswith(signature):
             return kind
     strangers = (name for sign, name in _STRANGERS.items() if start.startswith(sign))

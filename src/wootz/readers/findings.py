@@ -21,13 +21,17 @@ PLAUSIBLE_NM = (1e-3, 1e7)
 
 @dataclass(frozen=True)
 class Header:
-    """What a vendor's parser may look at: tags, size of the picture, the file itself for its side files."""
+    """What a vendor's parser may look at: tags, size of the picture, the file itself for its side files.
+
+    ``side_names`` are the names beside the file, where somebody has listed them (see `SideNames`).
+    """
 
     path: Path
     height_px: int
     width_px: int
     tags: dict[int, Any] = field(default_factory=dict)
     tail: bytes = b""
+    side_names: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def read_hitachi(header: Header) -> Findings | None:
     contradicts the scale. Without ``PixelSize`` the scale is unknown: ``Magnification`` refers to a photo
     of 127 mm or to a screen, as the operator chose, and the file does not say which.
     """
-    name, text = side_text(header.path, "txt")
+    name, text = side_text(header.path, "txt", names=header.side_names)
     sections = parse_ini(text)
     keys = next((sections[s] for s in _SECTIONS if s in sections), None)
     if keys is None:

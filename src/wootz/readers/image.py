@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wootz.errors import ReadError
 from wootz.options import check_choice
 from wootz.readers.damage import decoding, kind_of
 from wootz.readers.findings import Findings, Header, normalised_metadata, settle_scale
@@ -17,6 +18,7 @@ from wootz.readers.infobar import find_info_bar
 from wootz.readers.raster import raster_header, raster_palette, read_raster
 from wootz.readers.tiff import open_tiff, plain, raw_tags, tiff_array, tiff_header, tiff_palette
 from wootz.readers.vendors import find_metadata
+from wootz.readers.wholefile import whole_tiff
 
 _SUFFIXES = {
     "tiff": (".tif", ".tiff", ".ome.tif"),
@@ -85,8 +87,18 @@ class _Opened:
     notes: tuple[str, ...] = field(default=())
 
 
+class LargeImageError(ReadError):
+    """A TIFF with more pixels than its reader wants at a time."""
+
+
 def read_image(
-    path: str | PathLike[str], *, page: int | None = None, colour: str = "refuse", scale: str = "refuse"
+    path: str | PathLike[str],
+    *,
+    page: int | None = None,
+    colour: str = "refuse",
+    scale: str = "refuse",
+    max_pixels: int | None = None,
+    side_names: frozenset[str] | None = None,
 ) -> Image:
     """Read a micrograph: TIFF of any microscope, PNG, JPEG or BMP.
 
@@ -101,6 +113,11 @@ def read_image(
         grey, and always read.
     scale : {"refuse", "unknown"}
         What to do where the metadata contradict each other about the pixel size by more than 2 %.
+    max_pixels : int, optional
+        Refuse a larger TIFF before its pixels are read.
+    side_names : frozenset of str, optional
+        Names of the side files in the folder (`wootz.readers.sidefiles.SideNames`), for those who read many
+        files of it; by default each is asked for.
 
     Returns
     -------
@@ -108,6 +125,8 @@ def read_image(
 
     Raises
     ------
+    LargeImageError
+        More than `max_pixels`; read it with `read_window` or `iter_row_blocks`.
     ReadError
         No such file, no image, damaged or incomplete, a colour picture, values that 16 bits cannot keep, or
         contradictory scale; the message says what to do. Rows that a truncated file lacks are never made up.
@@ -126,10 +145,11 @@ def read_image(
     check_choice("colour", colour, ("refuse", "luminance"))
     check_choice("scale", scale, ("refuse", "unknown"))
     file = Path(path)
-    kind = kind_of(file)
-    opened = _open_tiff(file, page) if kind == "tiff" else _open_raster(file, kind)
+    data = whole_tiff(file)
+    kind = kind_of(file) if data is None else "tiff"
+    opened = _open_tiff(file, page, data, max_pixels) if kind == "tiff" else _open_raster(file, kind)
     grey = to_grey(opened.values, file, palette=opened.palette, inverted=opened.inverted)
-    findings = find_metadata(opened.header)
+    findings = find_metadata(replace(opened.header, side_names=side_names))
     decided = settle_scale(findings, file, contradiction=scale)
     bar = _info_bar(findings, grey)
     about_colour = check_colour(grey, file, colour=colour, info_bar=bar)
@@ -149,8 +169,10 @@ def read_image(
     )
 
 
-def _open_tiff(path: Path, page: int | None) -> _Opened:
-    with open_tiff(path, page) as opened:
+def _open_tiff(path: Path, page: int | None, data: np.ndarray | None, max_pixels: int | None) -> _Opened:
+    with open_tiff(path, page, data=data) as opened:
+        if max_pixels is not None and opened.shape[0] * opened.shape[1] > max_pixels:
+            raise LargeImageError(f"{path} has {opened.shape[1]} x {opened.shape[0]} px; read it in parts.")
         header = tiff_header(opened)
         with decoding(path):
             raw = raw_tags(opened)

@@ -26,7 +26,7 @@ def read_jeol_side_file(header: Header) -> Findings | None:
     bar of 100 px the scale is known to 1 %. ``CM_FULL_SIZE`` is the size of the scanned field: rows of
     the file beyond it are the info bar, another width contradicts the scale.
     """
-    name, text = side_text(header.path, "txt")
+    name, text = side_text(header.path, "txt", names=header.side_names)
     keys = {key: value for key, value in _LINE.findall(text.replace("\r", "\n")) if key[2:3] == "_"}
     if not any(key.startswith(("CM_", "SM_")) for key in keys):
         return None

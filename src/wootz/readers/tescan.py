@@ -32,7 +32,7 @@ def read_tescan(header: Header) -> Findings | None:
     """
     where, keys = "tag 50431", _tag_keys(header.tags.get(_TAG))
     if "PixelSizeX" not in keys:
-        name, text = side_text(header.path, "hdr")
+        name, text = side_text(header.path, "hdr", names=header.side_names)
         where, keys = f"side file {name}", _flatten(text)
     if "PixelSizeX" not in keys:
         return None

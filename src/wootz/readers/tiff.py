@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import dataclasses
 import enum
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import tifffile
@@ -17,6 +18,7 @@ import tifffile
 from wootz.errors import ReadError
 from wootz.readers.damage import COPY_AGAIN, decoding
 from wootz.readers.findings import Header
+from wootz.readers.wholefile import MemoryFile
 
 # What tifffile would log about odd vendor tags on stderr either makes a ReadError here or does no harm.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -31,7 +33,7 @@ _LAYOUT_TAGS = {273, 279, 320, 324, 325, 347}  # tables of offsets and colours, 
 
 @dataclass(frozen=True)
 class OpenPage:
-    """One page of an open TIFF file."""
+    """One page of an open TIFF file; `data` are all bytes of the file, where they were read before."""
 
     path: Path
     tif: tifffile.TiffFile
@@ -39,6 +41,7 @@ class OpenPage:
     index: int
     n_pages: int
     notes: tuple[str, ...]
+    data: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -47,7 +50,7 @@ class OpenPage:
 
 
 @contextmanager
-def open_tiff(path: Path, page: int | None = None) -> Iterator[OpenPage]:
+def open_tiff(path: Path, page: int | None = None, *, data: np.ndarray | None = None) -> Iterator[OpenPage]:
     """Open the page of a TIFF file that holds the micrograph, or the page asked for.
 
     Notes
@@ -56,11 +59,11 @@ def open_tiff(path: Path, page: int | None = None) -> Iterator[OpenPage]:
     instrument's tags, then a grey one, then the first. Levels of a pyramid are reduced copies.
     """
     with decoding(path):
-        tif = tifffile.TiffFile(path)
+        tif = tifffile.TiffFile(path if data is None else cast("BinaryIO", MemoryFile(data, str(path))))
     with tif:
         with decoding(path):
             opened = _open_page(path, tif, page)
-        yield opened
+        yield dataclasses.replace(opened, data=data)
 
 
 def _open_page(path: Path, tif: tifffile.TiffFile, page: int | None) -> OpenPage:
@@ -202,9 +205,25 @@ def tiff_palette(opened: OpenPage) -> np.ndarray | None:
 def tiff_array(opened: OpenPage) -> np.ndarray:
     """Values of the page as stored: (H, W) or (H, W, C)."""
     with decoding(opened.path):
-        array = np.asarray(opened.page.asarray())
+        array = _array_in_place(opened)
+        if array is None:
+            array = np.asarray(opened.page.asarray())
         separate = opened.page.axes.startswith("S")
         return np.moveaxis(array, 0, -1) if separate else array
+
+
+def _array_in_place(opened: OpenPage) -> np.ndarray | None:
+    """View the values of a page within the bytes of its file, where they need no decoding."""
+    page, data = opened.page, opened.data
+    if data is None or page.dtype is None or not page.is_final:
+        return None
+    stored = page.dtype.newbyteorder(opened.tif.byteorder)
+    start, n_bytes = page.dataoffsets[0], int(np.prod(page.shape)) * stored.itemsize
+    part = data[start : start + n_bytes]
+    # where the picture is a small part of the file, a view would keep the whole in memory
+    if not stored.isnative or start % stored.itemsize or len(part) < n_bytes or 2 * n_bytes < len(data):
+        return None
+    return part.view(stored).reshape(page.shape)
 
 
 def raw_tags(opened: OpenPage) -> dict[str, Any]:
