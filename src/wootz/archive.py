@@ -13,7 +13,7 @@ from wootz.errors import ArchiveError
 from wootz.fields import NewField
 from wootz.pixels import PixelReader
 from wootz.store import Store
-from wootz.tables import conform, records, set_column
+from wootz.tables import conform, empty, records, set_column
 from wootz.tilegrid import tile_frame, write_grid
 from wootz.tiles import TileSet
 
@@ -347,10 +347,13 @@ class Archive:
         table = self.store.table("images")
         if self._sound is None or self._sound[2] is not table:
             present = self.pixels.present(table)
+            if present.all():
+                self._sound = (table, empty("set_aside"), table)
+                return self._sound[:2]
             lost = table[~present]
             aside = pd.DataFrame(
                 {"file": lost["file"], "reason": "its pixels in " + lost["shard"] + " are cut off or gone"}
             )
-            sound = table if present.all() else table[present].reset_index(drop=True)
+            sound = table[present].reset_index(drop=True)
             self._sound = (sound, conform("set_aside", aside.assign(when="")), table)
         return self._sound[:2]

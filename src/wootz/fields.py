@@ -105,9 +105,13 @@ class ShardWriter:
         """Remove the field that was written last."""
         self._file.rewind(self._file.size - packed.n_bytes)
 
-    def commit(self) -> dict[str, Any]:
-        """Complete the header and give the file its name; returns length and dtype."""
+    def flush(self) -> None:
+        """Complete the header, and send all to the disk in the background; nothing is written after this."""
         self._file.overwrite_head(storage.npy_header(self.dtype, self.n_pixels))
+        self._file.flush()
+
+    def commit(self) -> dict[str, Any]:
+        """Wait for the bytes sent by `flush`, and give the file its name; returns length and dtype."""
         self._file.commit()
         return {"bytes": self._file.size, "dtype": self.dtype.name}
 
@@ -135,11 +139,11 @@ class ShardWriter:
         return PackedField(self.dtype, height, width, digest.hexdigest(), low, high)
 
 
-def measure(pixels: np.ndarray) -> PackedField:
-    """Hash a whole field, (H, W) uint8 or uint16, and find its range."""
+def measure(pixels: np.ndarray, counts: np.ndarray | None = None) -> PackedField:
+    """Hash a whole field, (H, W) uint8 or uint16, and find its range, by its histogram if that is known."""
     dtype = pixels.dtype.newbyteorder("=")
     packed = np.ascontiguousarray(pixels, dtype=dtype)
-    low, high = intensity.range_of_histogram(intensity.histogram(packed))
+    low, high = intensity.range_of_histogram(intensity.histogram(packed) if counts is None else counts)
     height, width = packed.shape
     return PackedField(dtype, height, width, hash_pixels(packed), low, high)
 

@@ -2,8 +2,11 @@
 
 Linux gives the page cache of a file pages as large as the writes that fill it. A window of 128 rows touches
 40 small pages but one or two huge ones: a shard written in pieces of 8 MiB instead of field by field is
-read a quarter faster (.53 instead of .43 of the rate of pre-cut tiles, on a machine with other work). No page
-is larger than 2 MiB, and so are the pieces: what waits for its piece to be full is copied, the rest is not.
+read a quarter faster (.53 instead of .43 of the rate of pre-cut tiles, on a machine with other work).
+
+Pieces of 1 MiB do as well, and not more than that: the largest pages, of 2 MiB, are those that a virtual
+machine gives back to its host when they are free, and to get one again takes ten times as long as to fill it
+(0.7 instead of 0.07 s of processor time for 300 MB, measured on one that had rested for 4 s).
 """
 
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 
 from wootz.storage import DurableFile
 
-PIECE_BYTES = 2 << 20
+PIECE_BYTES = 1 << 20
 
 
 class HugeFile:
@@ -30,11 +33,10 @@ class HugeFile:
     def write(self, data: Any) -> None:
         """Append all of `data` (anything with the buffer protocol, C-contiguous)."""
         view = memoryview(data).cast("B")
-        n_whole = len(view) - (self.size + len(view)) % PIECE_BYTES  # up to here the pieces are full
-        if n_whole > 0:
+        while len(view) >= (room := PIECE_BYTES - self.size % PIECE_BYTES):
             n_waiting, self._n_waiting = self._n_waiting, 0
-            self._file.write(memoryview(self._piece)[:n_waiting], view[:n_whole])
-            view = view[n_whole:]
+            self._file.write(memoryview(self._piece)[:n_waiting], view[:room])
+            view = view[room:]
         self._piece[self._n_waiting : self._n_waiting + len(view)] = view
         self._n_waiting += len(view)
 
@@ -48,6 +50,11 @@ class HugeFile:
         """Replace the first ``len(data)`` bytes."""
         self._pass_on()
         self._file.overwrite_head(data)
+
+    def flush(self) -> None:
+        """Send all of it to the disk in the background, so that `commit` waits for little."""
+        self._pass_on()
+        self._file.flush()
 
     def commit(self) -> None:
         """Put the bytes on the disk, then give the file its name."""

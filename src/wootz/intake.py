@@ -67,8 +67,13 @@ class Intake:
             self.tags.append({"image_id": image_id, "tags_json": tags})
         return image_id
 
+    def flush_shards(self) -> None:
+        """Send all open shards to the disk in the background, while the tables are made."""
+        for writer in self._writers.values():
+            writer.flush()
+
     def commit_shards(self) -> None:
-        """Put all open shards on the disk and list them in the manifest."""
+        """Wait until all open shards are on the disk, and list them in the manifest."""
         for writer in self._writers.values():
             self._commit(writer)
         self._writers.clear()
@@ -81,6 +86,7 @@ class Intake:
     def _writer(self, dtype: np.dtype) -> ShardWriter:
         writer = self._writers.get(dtype.name)
         if writer is not None and writer.n_pixels * dtype.itemsize >= SHARD_CAP_BYTES:
+            writer.flush()
             self._commit(self._writers.pop(dtype.name))
             writer = None
         if writer is None:
@@ -123,12 +129,13 @@ def add_images(
                 except ValueError as error:  # ReadError, and pixels that are no field
                     aside.append((str(field.row["file"]), str(error)))
                     image_ids.append("")
+            intake.flush_shards()
+            if intake.rows:
+                transaction.append_table("images", check_images(pd.DataFrame(intake.rows)))
+                transaction.append_table("tags", pd.DataFrame(intake.tags))
             intake.commit_shards()
         finally:
             intake.discard()
-        if intake.rows:
-            transaction.append_table("images", check_images(pd.DataFrame(intake.rows)))
-            transaction.append_table("tags", pd.DataFrame(intake.tags))
         kept = {row["file"] for row in intake.rows}
         frame = note_set_aside(transaction, aside, forget=kept)
     return AddedImages(image_ids, frame)

@@ -70,8 +70,8 @@ class DurableFile:
         """Append all of `data` (anything with the buffer protocol, C-contiguous), several in one go."""
         with disk_errors(self.path):
             self.size += write_all(self._fd, *data)
-            if self.size - self._flushed >= FLUSH_BYTES:
-                self._start_flush()
+            if self.size - self._flushed >= FLUSH_BYTES and (self._flush is None or self._flush.done()):
+                self.flush()
 
     def rewind(self, size: int) -> None:
         """Forget everything after the first `size` bytes."""
@@ -107,14 +107,17 @@ class DurableFile:
             with contextlib.suppress(OSError):
                 self._temporary.unlink()
 
-    def _start_flush(self) -> None:
+    def flush(self) -> None:
         """Send what is written so far to the disk in the background, so that `commit` waits for little."""
-        if self._flush is not None:
-            if not self._flush.done():  # the disk is busy enough
-                return
-            self._flush.result()
+        before = self._flush
+
+        def work() -> None:
+            if before is not None:
+                before.result()  # an error of the disk is told once, by the system; it must come out
+            getattr(os, "fdatasync", os.fsync)(self._fd)
+
         self._flusher = self._flusher or ThreadPoolExecutor(1, thread_name_prefix="wootz-flush")
-        self._flush = self._flusher.submit(getattr(os, "fdatasync", os.fsync), self._fd)
+        self._flush = self._flusher.submit(work)
         self._flushed = self.size
 
     def _finish_flush(self) -> None:

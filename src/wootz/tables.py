@@ -112,18 +112,21 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
         raise ArchiveError(
             f"the table {table!r} needs the columns {', '.join(missing)}, which are not given."
         )
-    data: dict[str, Any] = {}
+    index = frame.index
+    if not (isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1):
+        frame = frame.reset_index(drop=True)
+    data: dict[str, Any] = {}  # arrays, not Series: pandas would align each with all others
     for name in columns.names:
         given = frame[name] if name in frame.columns else None
         try:
-            data[name] = _typed(given, _kind(columns, name), n_rows=len(frame))
+            data[name] = _typed(given, _kind(columns, name), n_rows=len(frame)).array
         except (TypeError, ValueError) as error:
             raise ArchiveError(f"column {name!r} of the table {table!r}: {error}") from error
     for name in frame.columns:
         if name not in data:
-            extra = frame[name].reset_index(drop=True)
-            data[str(name)] = extra.fillna("").astype("str") if is_text(extra) else extra
-    return pd.DataFrame(data)
+            extra = frame[name]
+            data[str(name)] = (extra.fillna("").astype("str") if is_text(extra) else extra).array
+    return pd.DataFrame(data, index=pd.RangeIndex(len(frame)))
 
 
 def join_rows(frames: list[pd.DataFrame], *, table: str) -> pd.DataFrame:
@@ -187,12 +190,11 @@ def _kind(columns: Columns, name: str) -> str:
     return "text"
 
 
-def _typed(given: pd.Series | None, kind: str, *, n_rows: int) -> Any:
+def _typed(given: pd.Series | None, kind: str, *, n_rows: int) -> pd.Series:
     """Give a column its type; raises ValueError or TypeError where a value does not fit."""
     if given is None:
         unknown = {"text": "", "real": np.nan, "whole": 0, "flag": False}[kind]
         return pd.Series([unknown] * n_rows, dtype=TYPES[kind])
-    given = given.reset_index(drop=True)
     if given.dtype == TYPES[kind] and (kind != "text" or not given.hasnans):
         return given
     match kind:

@@ -31,7 +31,7 @@ class IngestConfig:
     scale: str = option("refuse", "files that contradict themselves on the pixel size: 'refuse' or 'unknown'")
     cut_info_bar: bool = option(True, "cut the instrument's info bar off")
     near_duplicates: bool = option(True, "look for copies saved again (JPEG, brighter, 8 bits)")
-    batch_mb: int = option(256, "commit after this much; a killed ingest repeats at most as much", unit="MB")
+    batch_mb: int = option(512, "commit after this much; a killed ingest repeats at most as much", unit="MB")
 
     def __post_init__(self) -> None:
         check_range("tile_px", self.tile_px, 8)

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -114,23 +115,27 @@ def _add_images(
     """
     aside: list[tuple[str, str]] = []
     defaults = column_defaults(plan.entries)
-    side_names = SideNames()
     copies = CopyWatch(archive) if cfg.near_duplicates else None
     progress = track(range(len(new)), title="ingest", total=len(new), unit="files")
-    for batch in batches(plan.entries, n_bytes=cfg.batch_mb * 1_000_000):
-        todo = [entry for entry in batch if entry.file in new]
-        if not todo:
-            continue
-        with archive.transaction():
-            of_tiles: list[np.ndarray | None] = []
-            files = read_fields(todo, cfg, defaults=defaults, side_names=side_names)
-            added = archive.add_images(_fields(files, progress, of_tiles))
-            pairs = zip(added.image_ids, of_tiles, strict=True)
-            contrasts |= {image_id: found for image_id, found in pairs if image_id and found is not None}
-            aside += zip(added.set_aside["file"], added.set_aside["reason"], strict=True)
-            if copies is not None:
-                copies.flag(added.image_ids)
-            note_times(archive, dict(zip(added.image_ids, todo, strict=True)))
+    of_batches = [
+        [entry for entry in batch if entry.file in new]
+        for batch in batches(plan.entries, n_bytes=cfg.batch_mb * 1_000_000)
+    ]
+    # one reader for all batches: it goes on while one of them is committed
+    entries = list(chain(*of_batches))
+    reading = read_fields(entries, cfg, defaults=defaults, side_names=SideNames())
+    with contextlib.closing(reading) as files:
+        for todo in filter(None, of_batches):
+            with archive.transaction():
+                of_tiles: list[np.ndarray | None] = []
+                of_batch = islice(files, len(todo))
+                added = archive.add_images(_fields(of_batch, progress, of_tiles))
+                pairs = zip(added.image_ids, of_tiles, strict=True)
+                contrasts |= {image_id: found for image_id, found in pairs if image_id and found is not None}
+                aside += zip(added.set_aside["file"], added.set_aside["reason"], strict=True)
+                if copies is not None:
+                    copies.flag(added.image_ids)
+                note_times(archive, dict(zip(added.image_ids, todo, strict=True)))
     for _ in progress:
         pass
     return aside

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,13 @@ from wootz.fields import NewField, measure
 from wootz.ingest import panorama
 from wootz.ingest.config import IngestConfig
 from wootz.ingest.plan import Entry
+from wootz.intensity import histogram
 from wootz.readers import Image, LargeImageError, read_image
 from wootz.readers.sidefiles import SideNames
 from wootz.tilegrid import field_contrasts
 
 N_THREADS = 2
-N_AHEAD = 12
+N_AHEAD = 24
 AHEAD_BYTES = 256 << 20
 SIZE_TOLERANCE = 0.02  # as between two statements within a file
 
@@ -37,7 +38,7 @@ class ReadFile:
 
 def read_fields(
     entries: Sequence[Entry], cfg: IngestConfig, *, defaults: Mapping[str, Any], side_names: SideNames
-) -> Iterator[ReadFile]:
+) -> Generator[ReadFile]:
     """Read files a little ahead of their use.
 
     Parameters
@@ -56,18 +57,23 @@ def read_fields(
         archive sets it aside.
     """
     waiting: deque[tuple[int, Future[ReadFile]]] = deque()
-    rest = iter(entries)
+    rest = enumerate(entries)
     ahead = 0
+
+    def work(number: int, names: frozenset[str] | None) -> ReadFile:
+        for later in entries[number + N_THREADS : number + N_THREADS + 1]:
+            announce(later.path)
+        return read_entry(entries[number], cfg, defaults=defaults, side_names=names)
+
     with ThreadPoolExecutor(N_THREADS, thread_name_prefix="wootz-read") as pool:
         try:
             while True:
                 while len(waiting) < N_AHEAD and ahead < AHEAD_BYTES:
-                    entry = next(rest, None)
+                    number, entry = next(rest, (0, None))
                     if entry is None:
                         break
-                    announce(entry.path)
-                    about = {"defaults": defaults, "side_names": side_names.beside(entry.path)}
-                    waiting.append((entry.size_bytes, pool.submit(read_entry, entry, cfg, **about)))
+                    reading = pool.submit(work, number, side_names.beside(entry.path))
+                    waiting.append((entry.size_bytes, reading))
                     ahead += entry.size_bytes
                 if not waiting:
                     return
@@ -113,7 +119,7 @@ def read_entry(
         looks, measured, contrasts = "", None, None  # a panorama is hashed from the archive, strip by strip
         if isinstance(pixels, np.ndarray):
             looks = perceptual_hash(pixels) if cfg.near_duplicates else ""
-            measured = measure(pixels)
+            measured = measure(pixels, _counts(image, cfg))
             range_ = (measured.intensity_low, measured.intensity_high)
             contrasts = field_contrasts(pixels, range_, size_px=cfg.tile_px, stride_px=cfg.stride_px)
     except ReadError as error:
@@ -130,12 +136,21 @@ def _read(
     path: Path, cfg: IngestConfig, *, side_names: frozenset[str] | None
 ) -> tuple[Image, np.ndarray | Iterator[np.ndarray]]:
     """Read a picture, and give its rows of specimen: as an array, or as blocks of a panorama."""
-    about = {"colour": cfg.colour, "scale": cfg.scale, "side_names": side_names}
+    about = {"colour": cfg.colour, "scale": cfg.scale, "side_names": side_names, "count": True}
     try:
         image = read_image(path, max_pixels=panorama.MIN_PIXELS, **about)
     except LargeImageError:
         return panorama.read_panorama(path, cfg)
     return image, image.pixels[image.field_rows] if cfg.cut_info_bar else image.pixels
+
+
+def _counts(image: Image, cfg: IngestConfig) -> np.ndarray | None:
+    """Give the histogram of the rows of specimen: that of all rows less that of the info bar."""
+    if image.counts is None or image.info_bar_rows is None or not cfg.cut_info_bar:
+        return image.counts
+    outside = np.ones(len(image.pixels), bool)
+    outside[image.field_rows] = False
+    return image.counts - histogram(image.pixels[outside])
 
 
 PIXEL_SIZES = ("pixel_size_nm", "pixel_size_row_nm", "pixel_size_col_nm")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wootz import intensity
 from wootz.errors import ReadError
 from wootz.options import check_choice
 from wootz.readers.damage import decoding, kind_of
@@ -52,6 +53,8 @@ class Image:
         Page read, and how many the file has.
     notes : tuple of str
         What was decided on the way: colour, other pages, why the scale is unknown.
+    counts : (256,) or (65536,) int64, or None
+        How often each value occurs, info bar included, where that was asked for.
     """
 
     pixels: np.ndarray
@@ -63,6 +66,7 @@ class Image:
     page: int = 0
     n_pages: int = 1
     notes: tuple[str, ...] = ()
+    counts: np.ndarray | None = None
 
     @property
     def field_rows(self) -> slice:
@@ -98,6 +102,7 @@ def read_image(
     colour: str = "refuse",
     scale: str = "refuse",
     max_pixels: int | None = None,
+    count: bool = False,
     side_names: frozenset[str] | None = None,
 ) -> Image:
     """Read a micrograph: TIFF of any microscope, PNG, JPEG or BMP.
@@ -115,6 +120,8 @@ def read_image(
         What to do where the metadata contradict each other about the pixel size by more than 2 %.
     max_pixels : int, optional
         Refuse a larger TIFF before its pixels are read.
+    count : bool
+        Count how often each value occurs, on the way to the info bar.
     side_names : frozenset of str, optional
         Names of the side files in the folder (`wootz.readers.sidefiles.SideNames`), for those who read many
         files of it; by default each is asked for.
@@ -151,7 +158,8 @@ def read_image(
     grey = to_grey(opened.values, file, palette=opened.palette, inverted=opened.inverted)
     findings = find_metadata(replace(opened.header, side_names=side_names))
     decided = settle_scale(findings, file, contradiction=scale)
-    bar = _info_bar(findings, grey)
+    counts = intensity.histogram(grey.pixels) if count else None
+    bar = _info_bar(findings, grey, counts)
     about_colour = check_colour(grey, file, colour=colour, info_bar=bar)
     notes = (*opened.notes, *grey.notes, *about_colour, *decided.notes)
     if file.suffix.lower() not in _SUFFIXES[kind]:
@@ -166,6 +174,7 @@ def read_image(
         page=opened.page,
         n_pages=opened.n_pages,
         notes=notes,
+        counts=counts,
     )
 
 
@@ -199,9 +208,13 @@ def _side_keys(findings: Findings) -> dict[str, Any]:
     return {findings.vendor: plain(findings.raw)} if findings.vendor and findings.raw else {}
 
 
-def _info_bar(findings: Findings, grey: Grey) -> slice | None:
+def _info_bar(findings: Findings, grey: Grey, counts: np.ndarray | None) -> slice | None:
     """From the metadata where they give its height, else from the picture."""
     height = len(grey.pixels)
     if findings.info_bar_px and findings.info_bar_px < height:
         return slice(height - findings.info_bar_px, height)
-    return find_info_bar(grey.pixels)
+    levels = None
+    if counts is not None:
+        present = np.flatnonzero(counts)
+        levels = (int(present[0]), int(present[-1]))
+    return find_info_bar(grey.pixels, levels)

@@ -23,12 +23,14 @@ _SLACK_ROWS = 3  # SmartSEM leaves one row of picture below its bar
 _MAX_COLUMNS = 2048
 
 
-def find_info_bar(image: np.ndarray) -> slice | None:
+def find_info_bar(image: np.ndarray, levels: tuple[int, int] | None = None) -> slice | None:
     """Rows of an info bar at the bottom or the top edge, found in the picture alone.
 
     Parameters
     ----------
     image : (H, W) uint8 or uint16
+    levels : (darkest, lightest), optional
+        Of all its pixels, where they are known: most pictures are then told from three rows at each edge.
 
     Returns
     -------
@@ -53,6 +55,12 @@ def find_info_bar(image: np.ndarray) -> slice | None:
     if height < 32 or image.shape[1] < 32:
         return None
     step = max(1, image.shape[1] // _MAX_COLUMNS)
+    if levels is not None:
+        # the span below is never wider, and what is no background in a wide span is none in a narrow one
+        span = np.float32(max(1, levels[1] - levels[0]))
+        ends = (image[-1 - _SLACK_ROWS :, ::step], image[: 1 + _SLACK_ROWS, ::step])
+        if not any(_may_end_in_a_bar(rows.astype(np.float32) / span) for rows in ends):
+            return None
     edge = int(np.ceil(height * _MAX_HEIGHT)) + 8
     thin = image[:, ::step]
     low, high = float(thin[::4].min()), float(thin[::4].max())
