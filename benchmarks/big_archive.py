@@ -7,7 +7,7 @@ An archive of fields of 2048 x 2560 px, uint8, is made in a temporary folder, wi
 (20 GB: 1.2 million tiles). Then three processes of their own work on it, first after the system was asked
 to drop the archive from its page cache (cold), then again (warm): one reads random batches of 256 tiles,
 one pretrains (small encoder, views of 32 px, batches of 64 from all of it), one embeds 512 tiles from all
-over. Each checks the SHA-256 of every field that it meets. A thread notes the largest anonymous memory
+over. Each checks the XXH3-128 of every field that it meets. A thread notes the largest anonymous memory
 (RssAnon: what the process itself holds, without file pages, which the system drops when it needs room).
 
 With ``--linked`` the first GB stands there as often as it takes, under as many names (hard links): 20 GB to
@@ -16,7 +16,6 @@ JSON.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from wootz import intensity
 from wootz.archive import Archive
@@ -51,7 +51,7 @@ def new_fields(n_fields: int, *, seed: int = 0) -> Iterator[NewField]:
     grain = rng.normal(0, 6, FIELD_PX)
     pixels = np.clip(np.kron(coarse, np.ones((8, 8))) + grain, 0, 255).astype(np.uint8)
     range_ = intensity.robust_range(pixels)
-    shared = hashlib.sha256(pixels.ravel()[:-8].data)
+    shared = xxhash.xxh3_128(pixels.ravel()[:-8].data)
     for i in range(n_fields):
         own = i.to_bytes(8, "little")
         pixels[-1, -8:] = np.frombuffer(own, np.uint8)

@@ -68,7 +68,7 @@ class Archive:
     def check(self, *, deep: bool = True) -> pd.DataFrame:
         """Compare all files with their recorded lengths and checksums: file, what, problem; empty if sound.
 
-        Without `deep`, pixels are compared by length alone (a terabyte takes ten minutes to hash).
+        Without `deep`, pixels are compared by length alone, and not read.
         """
         return repair.find_damage(self.store, deep=deep)
 

@@ -63,7 +63,7 @@ class Intake:
                 row["duplicate_of"] = packed.image_id
             self._known[image_id] = row
             self.rows.append(row)
-            tags = storage.json_bytes(dict(field.tags)).decode()
+            tags = storage.json_line(dict(field.tags))
             self.tags.append({"image_id": image_id, "tags_json": tags})
         return image_id
 

@@ -25,17 +25,17 @@ def histogram(pixels: np.ndarray) -> np.ndarray:
     -------
     (256,) or (65536,) int64
     """
-    flat = np.ascontiguousarray(pixels).reshape(-1)
+    flat = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("=")).reshape(-1)
     n_values, n_per_word = 1 << (8 * flat.itemsize), 8 // flat.itemsize
     first = min(-(flat.ctypes.data // flat.itemsize) % n_per_word, flat.size)  # of the first whole word
     last = first + (flat.size - first) // n_per_word * n_per_word
-    ends = np.concatenate([flat[:first], flat[last:]])
-    counts = np.bincount(ends, minlength=n_values).astype(np.int64)
     words = flat[first:last].view(np.uint64)
+    counts = np.zeros(n_values, np.int64)
     for start in range(0, len(words), _WORDS_AT_ONCE):
         tables = np.zeros((4 if n_values == 256 else 2, n_values), np.uint32)
-        _compiled()(words[start : start + _WORDS_AT_ONCE], tables)
-        counts += tables.sum(axis=0, dtype=np.int64)
+        _compiled()(words[start : start + _WORDS_AT_ONCE], tables, counts)
+    for value in (*flat[:first].tolist(), *flat[last:].tolist()):
+        counts[value] += 1
     return counts
 
 
@@ -43,7 +43,7 @@ _WORDS_AT_ONCE = 1 << 29  # fewer than 2^32 pixels, so that no count of 32 bits 
 
 
 @cache
-def _compiled() -> Callable[[np.ndarray, np.ndarray], None]:
+def _compiled() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
     import numba  # half a second and 100 MB: only those who count pay for it
 
     try:
@@ -52,17 +52,20 @@ def _compiled() -> Callable[[np.ndarray, np.ndarray], None]:
         return numba.njit(nogil=True)(_count_words)
 
 
-def _count_words(words: np.ndarray, tables: np.ndarray) -> None:
+def _count_words(words: np.ndarray, tables: np.ndarray, counts: np.ndarray) -> None:
     """Count the 8 or 4 pixels in each word of 64 bits: one load for all of them.
 
-    Several tables, since equal neighbours would wait for each other at one: (4, 256) or (2, 65536).
+    Several tables, since equal neighbours would wait for each other at one: (4, 256) or (2, 65536). Their sum
+    is added to `counts`, up to the highest bit that any pixel has.
     """
     mask = np.uint64(tables.shape[1] - 1)
     one = np.uint32(1)
+    bits = np.uint64(0)
     if tables.shape[0] == 4:
         t0, t1, t2, t3 = tables[0], tables[1], tables[2], tables[3]
         for i in range(words.size):
             word = words[i]
+            bits |= word
             t0[word & mask] += one
             t1[(word >> np.uint64(8)) & mask] += one
             t2[(word >> np.uint64(16)) & mask] += one
@@ -71,14 +74,22 @@ def _count_words(words: np.ndarray, tables: np.ndarray) -> None:
             t1[(word >> np.uint64(40)) & mask] += one
             t2[(word >> np.uint64(48)) & mask] += one
             t3[word >> np.uint64(56)] += one
+        bits |= bits >> np.uint64(8)
     else:
         t0, t1 = tables[0], tables[1]
         for i in range(words.size):
             word = words[i]
+            bits |= word
             t0[word & mask] += one
             t1[(word >> np.uint64(16)) & mask] += one
             t0[(word >> np.uint64(32)) & mask] += one
             t1[word >> np.uint64(48)] += one
+    bits |= bits >> np.uint64(32)
+    bits |= bits >> np.uint64(16)
+    for value in range((bits & mask) + np.uint64(1)):
+        # no larger value occurs: all bits of any pixel are among these, and a number is at most all its bits
+        for table in range(tables.shape[0]):
+            counts[value] += tables[table, value]
 
 
 def robust_range(pixels: np.ndarray) -> tuple[float, float]:
@@ -117,14 +128,14 @@ def range_of_histogram(counts: np.ndarray) -> tuple[float, float]:
     counts : (V,) int
         How often each of the values 0 ... V - 1 occurs.
     """
-    cumulative = np.cumsum(counts)
-    if not len(cumulative) or cumulative[-1] == 0:
+    present = np.flatnonzero(counts)
+    if not len(present):
         raise ValueError("the range of no pixels is not defined")
+    cumulative = np.cumsum(counts[present])
     last = int(cumulative[-1]) - 1
     # the same order statistics as numpy's method "lower"
     ranks = [int(np.floor(last * p / 100)) for p in (LOW_PERCENTILE, HIGH_PERCENTILE)]
-    low, high = (float(np.searchsorted(cumulative, rank, side="right")) for rank in ranks)
-    present = np.flatnonzero(counts)
+    low, high = (float(present[np.searchsorted(cumulative, rank, side="right")]) for rank in ranks)
     return _open(low, high, full=(float(present[0]), float(present[-1])))
 
 

@@ -17,7 +17,7 @@ from wootz import storage
 from wootz.errors import ArchiveError
 
 FORMAT = "wootz archive"
-VERSION = 1
+VERSION = 2  # 1 checked pixels with SHA-256
 NAME = "manifest.json"
 
 
@@ -48,7 +48,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises
     ------
     ArchiveError
-        If it is damaged, of another format, or of a newer version.
+        If it is damaged, of another format, or of another version.
     """
     try:
         manifest = json.loads(path.read_bytes())
@@ -62,6 +62,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise ArchiveError(
             f"{path.parent} was written by a newer wootz (format {manifest['version']}, this one knows "
             f"{VERSION}); update wootz: `pip install -U wootz`."
+        )
+    if manifest["version"] < VERSION:
+        raise ArchiveError(
+            f"{path.parent} was written by an early wootz (format {manifest['version']}, this one reads "
+            f"{VERSION}); ingest its images again into a new archive."
         )
     if not intact:
         raise ArchiveError(f"{path} is damaged (its checksum does not fit); restore it from a backup.")
@@ -100,7 +105,8 @@ def now() -> str:
 README = """\
 This folder is a wootz archive: electron micrographs, tables and results. It can be read without wootz.
 
-manifest.json   which files count, with their lengths and SHA-256 checksums; all others are leftovers
+manifest.json   which files count, with their lengths and SHA-256 checksums; all others are leftovers. The
+                pixels of each field have an XXH3-128 of their own in the images table (xxhsum -H2)
 tables/         Parquet: images, tiles, classes, masks, objects, measurements, ... (several parts of one
                 table stand one below the other)
 pixels/         whole fields, one after the other, in 1-D .npy files: the row of a field in the images table

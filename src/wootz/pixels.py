@@ -1,4 +1,4 @@
-"""Reading packed fields: shards mapped once, each field checked against its SHA-256 at its first use."""
+"""Reading packed fields: shards mapped once, each field checked against its XXH3-128 at its first use."""
 
 import mmap
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class PixelReader:
         Raises
         ------
         ArchiveError
-            If its bytes are not those that were stored; they are hashed once per process (1.7 GB/s).
+            If its bytes are not those that were stored; they are hashed once per process.
         """
         file = row["shard"]
         shard = self._shard(file)

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import xxhash
 
 import wootz
 from wootz import fields as fields_module
@@ -58,6 +59,9 @@ def test_pixels_are_readable_without_wootz(archive):
     image = noise(5, (40, 30), np.uint16, 60_000)
     add(archive, noise(4, (7, 9)), image, noise(3, (11, 3), np.uint16))
     manifest = json.loads((archive.path / "manifest.json").read_text())
+    # the published value of XXH3-128 without a seed for no bytes at all, and ours for those of a field
+    assert xxhash.xxh3_128_hexdigest(b"") == "99aa06d3014798d86001c324468d497f"
+    assert archive.images["pixels_xxh3_128"][1] == xxhash.xxh3_128_hexdigest(image.tobytes())
     part = manifest["tables"]["images"][0]["file"]
     row = pd.read_parquet(archive.path / part).iloc[1]
     flat = np.load(archive.path / row["shard"])
@@ -271,10 +275,14 @@ def test_newer_and_damaged_manifests(archive):
     with pytest.raises(ArchiveError, match="checksum does not fit"):
         wootz.open(archive.path)
     path.write_bytes(good)
-    write_manifest(path, read_manifest(path) | {"version": 99})
+    manifest = read_manifest(path)
+    write_manifest(path, manifest | {"version": 99})
     with pytest.raises(ArchiveError, match=r"newer wootz .*pip install -U wootz"):
         wootz.open(archive.path)
-    write_manifest(path, {"format": "something else", "version": 1})
+    write_manifest(path, manifest | {"version": 1})
+    with pytest.raises(ArchiveError, match=r"early wootz .*ingest its images again"):
+        wootz.open(archive.path)
+    write_manifest(path, {"format": "something else", "version": 2})
     with pytest.raises(ArchiveError, match="something else than a wootz archive"):
         wootz.open(archive.path)
 

@@ -19,7 +19,15 @@ from wootz.errors import ArchiveError
 from wootz.fields import NewField
 from wootz.manifest import listed_files
 
-COUNTED = ("open", "write", "fsync", "ftruncate", "lseek")
+COUNTED = ("open", "write", "writev", "fsync", "ftruncate", "lseek")
+
+
+def tear(descriptor: int, data) -> None:
+    """Write the first half."""
+    os.write(descriptor, memoryview(data).cast("B")[: len(data) // 2])
+
+
+WRITES = {"write": tear, "writev": lambda descriptor, parts: tear(descriptor, b"".join(parts))}
 
 
 class PowerCut(BaseException):
@@ -45,6 +53,7 @@ class Machine:
         proxy = SimpleNamespace(**{name: getattr(os, name) for name in dir(os)})
         for name in COUNTED:
             setattr(proxy, name, self._counted(name, real[name]))
+        monkeypatch.setattr("wootz.hugefile.PIECE_BYTES", 1024)  # a field is several pieces
         monkeypatch.setattr(storage, "os", proxy)
         monkeypatch.setattr(runs, "os", proxy)
         for name in ("replace", "unlink"):
@@ -58,13 +67,13 @@ class Machine:
             self.calls.append((name, str(args[0])))
             if self.full:
                 # a full disk refuses what needs room, and gives names and deletes as before
-                if name == "write" and self.n_calls >= self.left:
-                    real(args[0], memoryview(args[1]).cast("B")[: len(args[1]) // 2])
+                if name in WRITES and self.n_calls >= self.left:
+                    WRITES[name](*args)
                     raise OSError(errno.ENOSPC, "No space left on device")
             elif self.n_calls >= self.left:
                 self.dead = True
-                if name == "write":
-                    real(args[0], memoryview(args[1]).cast("B")[: len(args[1]) // 2])
+                if name in WRITES:
+                    WRITES[name](*args)
                 raise PowerCut
             return real(*args, **kwargs)
 

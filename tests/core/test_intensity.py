@@ -42,6 +42,20 @@ def test_histogram_of_strided_and_large_fields():
     np.testing.assert_array_equal(histogram(pixels), histogram(pixels.astype(np.uint16))[:256])
 
 
+@given(
+    st.sampled_from([(np.uint8, 256), (np.uint8, 3), (np.uint16, 65536), (np.uint16, 4096)]),
+    st.integers(1, 70),
+    st.integers(0, 9),
+)
+@settings(deadline=None, max_examples=60)
+def test_histogram_of_any_length_and_start(kind, n, skipped):
+    dtype, top = kind
+    pixels = np.random.default_rng(n).integers(0, top, n + skipped).astype(dtype)[skipped:]
+    expected = np.bincount(pixels, minlength=np.iinfo(dtype).max + 1)
+    np.testing.assert_array_equal(histogram(pixels), expected)
+    np.testing.assert_array_equal(histogram(pixels.astype(pixels.dtype.newbyteorder(">"))), expected)
+
+
 def test_outliers_do_not_move_the_range():
     pixels = np.random.default_rng(0).integers(1000, 3000, (300, 300), dtype=np.uint16)
     quiet = robust_range(pixels)

@@ -13,8 +13,8 @@ from wootz.archive import Archive
 from wootz.errors import ArchiveError
 from wootz.fields import NewField
 from wootz.gather import FieldPool, mirror
-from wootz.intensity import scale
-from wootz.tilegrid import contrast, grid
+from wootz.intensity import robust_range, scale
+from wootz.tilegrid import contrast, field_contrasts, grid
 from wootz.tiles import TileSet
 
 
@@ -263,6 +263,20 @@ def test_contrast_equals_loops():
     found = contrast(strip, np.array([0, 20, 68]), size_px=32, range_=(10.0, 200.0))
     expected = [naive_contrast(strip[:, c : c + 32].astype(float), 10, 200) for c in (0, 20, 68)]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (70, 91), (20, 300)])
+def test_contrasts_of_a_field_are_those_of_its_grid(tmp_path, size):
+    pixels = np.random.default_rng(3).integers(0, 4096, size, dtype=np.uint16)
+    archive = Archive.create(tmp_path / "a")
+    (image_id,) = archive.add_images([NewField(pixels, {"file": "a.tif"})]).image_ids
+    at_hand = field_contrasts(pixels, robust_range(pixels), size_px=16, stride_px=12)
+    computed = archive.write_tiles(16, 12)["contrast"].to_numpy()
+    np.testing.assert_array_equal(at_hand, computed)
+    again = Archive.create(tmp_path / "b")
+    again.add_images([NewField(pixels, {"file": "a.tif"})])
+    given = again.write_tiles(16, 12, contrasts={image_id: at_hand + 1.0, "unknown": at_hand})
+    np.testing.assert_array_equal(given["contrast"], computed + 1.0)
 
 
 def test_what_counts_as_uninformative(tmp_path):

@@ -3,7 +3,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import uniform_filter
 
+from wootz.boxmean import box_mean
 from wootz.duplicates import (
     HASH_BITS,
     MAX_HASH_DISTANCE,
@@ -120,6 +122,16 @@ def test_nearest_original_wins_among_many(make, rng):
     for name in ("i0", "i63", "i64", "i99"):
         copy = as_jpeg(fields[name], 80)
         assert finder.find(perceptual_hash(copy), lambda copy=copy: copy) == name
+
+
+@pytest.mark.parametrize("size", [(60, 40), (9, 70), (40, 3)])
+@pytest.mark.parametrize("box_px", [9, 33])
+def test_box_mean_equals_scipy_and_a_plain_mean(rng, size, box_px):
+    picture = rng.normal(100.0, 30.0, size).astype(np.float32)
+    means = box_mean(picture, box_px)
+    np.testing.assert_array_equal(means, uniform_filter(picture, box_px, mode="nearest"))
+    padded = np.pad(picture, box_px // 2, mode="edge")
+    assert means[2, 1] == pytest.approx(padded[2 : 2 + box_px, 1 : 1 + box_px].mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("size", "width"), [((37, 53), 11), ((40, 64), 64), ((5, 300), 7), ((64, 8), 20)])

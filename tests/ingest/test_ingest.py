@@ -9,7 +9,8 @@ import pytest
 
 import wootz
 from wootz.errors import WootzError
-from wootz.ingest import IngestConfig, ingest
+from wootz.ingest import IngestConfig, ingest, pipeline
+from wootz.intensity import robust_range
 
 CLASSES = "0:background,1:oxide,2:crack"
 MASKS = {"masks": "../masks/{stem}.png", "classes": CLASSES, "scheme": "coating"}
@@ -38,6 +39,27 @@ def test_fields_arrive_as_recorded(tmp_path, sem, make):
     assert report.n_tiles == len(archive.tile_table) == 7 * 12
     assert report.n_scale_unknown == 6
     assert "7 files, 7 taken in" in report.summary()
+
+
+def test_tiles_have_the_contrast_that_the_archive_computes(tmp_path, sem):
+    ingest(tmp_path / "a", sem, IngestConfig(tile_px=40, stride_px=24))
+    archive = wootz.open(tmp_path / "a")
+    at_hand = archive.tile_table
+    computed = archive.write_tiles(41, 24), archive.write_tiles(40, 24)  # another grid drops the stored ones
+    pd.testing.assert_frame_equal(at_hand, computed[1])
+
+
+def test_many_batches_hold_what_one_does(tmp_path, sem):
+    ingest(tmp_path / "one", sem, IngestConfig(**GRID))
+    plan_batches = pipeline.batches
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "batches", lambda entries, n_bytes: plan_batches(entries, n_bytes=20_000))
+        ingest(tmp_path / "many", sem, IngestConfig(**GRID))
+    one, many = (wootz.open(tmp_path / name) for name in ("one", "many"))
+    assert many.store.manifest["serial"] > one.store.manifest["serial"]
+    place = ["shard", "offset"]
+    pd.testing.assert_frame_equal(one.images.drop(columns=place), many.images.drop(columns=place))
+    pd.testing.assert_frame_equal(one.tile_table, many.tile_table)
 
 
 def test_second_call_changes_nothing(tmp_path, sem):
@@ -284,6 +306,7 @@ def test_info_bar_is_cut_from_image_and_mask(tmp_path, make):
     archive = wootz.open(tmp_path / "a")
     row = archive.images.iloc[0]
     assert row["info_bar_rows"] == "200:224"
+    assert (row["intensity_low"], row["intensity_high"]) == robust_range(field)
     np.testing.assert_array_equal(archive.field(row["image_id"]), field)
     np.testing.assert_array_equal(archive.mask(row["image_id"], scheme="coating"), mask[:200])
     ingest(tmp_path / "whole", folder, IngestConfig(**MASKS, **GRID, cut_info_bar=False))

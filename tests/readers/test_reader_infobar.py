@@ -51,6 +51,11 @@ def test_bar_is_found_to_the_row(rng, style, size, fraction):
     image[-n:] = bar(n, size[1], style=style)
     assert find_info_bar(image) == slice(size[0] - n, size[0])
     assert find_info_bar(image[::-1]) == slice(0, n)
+    levels = (int(image.min()), int(image.max()))
+    assert find_info_bar(image, levels) == slice(size[0] - n, size[0])
+    assert find_info_bar(image[::-1], levels) == slice(0, n)
+    field = image[:-n]
+    assert find_info_bar(field, (int(field.min()), int(field.max()))) is None
     assert find_info_bar(image.astype(np.uint16) * 257) == slice(size[0] - n, size[0])
     assert find_info_bar(image.astype(np.uint16) * 16) == slice(size[0] - n, size[0])  # 12 of 16 bits
 

@@ -22,7 +22,8 @@ from wootz.readers import Image, LargeImageError, read_image
 from wootz.readers.sidefiles import SideNames
 from wootz.tilegrid import field_contrasts
 
-N_THREADS = 2
+N_THREADS = 3
+N_ANNOUNCED = 8
 N_AHEAD = 24
 AHEAD_BYTES = 256 << 20
 SIZE_TOLERANCE = 0.02  # as between two statements within a file
@@ -61,7 +62,8 @@ def read_fields(
     ahead = 0
 
     def work(number: int, names: frozenset[str] | None) -> ReadFile:
-        for later in entries[number + N_THREADS : number + N_THREADS + 1]:
+        first = number + N_ANNOUNCED if number else N_THREADS
+        for later in entries[first : number + N_ANNOUNCED + 1]:
             announce(later.path)
         return read_entry(entries[number], cfg, defaults=defaults, side_names=names)
 
