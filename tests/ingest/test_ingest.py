@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 import wootz
 from wootz.errors import WootzError
-from wootz.ingest import IngestConfig, ingest, pipeline
+from wootz.fields import NewField
+from wootz.ingest import IngestConfig, ingest, pipeline, reading
 from wootz.intensity import robust_range
 
 CLASSES = "0:background,1:oxide,2:crack"
@@ -60,6 +62,16 @@ def test_many_batches_hold_what_one_does(tmp_path, sem):
     place = ["shard", "offset"]
     pd.testing.assert_frame_equal(one.images.drop(columns=place), many.images.drop(columns=place))
     pd.testing.assert_frame_equal(one.tile_table, many.tile_table)
+
+
+def test_files_that_wait_count_by_their_pixels():
+    """Small files of large pictures would fill the memory otherwise."""
+    pending, array, blocks, failed = (Future() for _ in range(4))
+    array.set_result(reading.ReadFile(NewField(np.zeros((20, 30), np.uint16), {"file": "a"})))
+    blocks.set_result(reading.ReadFile(NewField(iter([]), {"file": "b"})))
+    failed.set_exception(WootzError("no"))
+    held = [reading._held_bytes(7, future) for future in (pending, array, blocks, failed)]
+    assert held == [7, 1200, 0, 7]
 
 
 def test_second_call_changes_nothing(tmp_path, sem):

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,6 @@ def read_fields(
     """
     waiting: deque[tuple[int, Future[ReadFile]]] = deque()
     rest = enumerate(entries)
-    ahead = 0
 
     def work(number: int, names: frozenset[str] | None) -> ReadFile:
         first = number + N_ANNOUNCED if number else N_THREADS
@@ -70,21 +70,26 @@ def read_fields(
     with ThreadPoolExecutor(N_THREADS, thread_name_prefix="wootz-read") as pool:
         try:
             while True:
-                while len(waiting) < N_AHEAD and ahead < AHEAD_BYTES:
+                while len(waiting) < N_AHEAD and sum(starmap(_held_bytes, waiting)) < AHEAD_BYTES:
                     number, entry = next(rest, (0, None))
                     if entry is None:
                         break
                     reading = pool.submit(work, number, side_names.beside(entry.path))
                     waiting.append((entry.size_bytes, reading))
-                    ahead += entry.size_bytes
                 if not waiting:
                     return
-                size, future = waiting.popleft()
-                yield future.result()
-                ahead -= size
+                yield waiting.popleft()[1].result()
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+def _held_bytes(file_bytes: int, future: Future[ReadFile]) -> int:
+    """Give the memory of a file that waits: of its pixels, or the size of one not read yet."""
+    if not future.done() or future.exception() is not None:
+        return file_bytes
+    pixels = future.result().field.pixels
+    return pixels.nbytes if isinstance(pixels, np.ndarray) else 0
 
 
 def announce(path: Path) -> None:
