@@ -1,5 +1,7 @@
 """The report: self-contained, complete, honest about what is missing, safe with strange names."""
 
+import base64
+import io
 import re
 from html.parser import HTMLParser
 
@@ -47,7 +49,8 @@ class Page(HTMLParser):
 def read(path):
     text = path.read_text()
     page = Page(text)
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    kinds = ("data:image/png;base64,", "data:image/jpeg;base64,")
+    assert all(source.startswith(kinds) for source in page.sources)
     assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
     assert not re.search(r"@import|url\(|https?://", text)
     return page
@@ -161,9 +164,13 @@ def test_large_pictures_are_reduced(tmp_path):
 
     from wootz.apps.report_pictures import picture
 
-    noise = np.random.default_rng(0).integers(0, 255, (500, 1500, 3)).astype(np.uint8)
+    grey = np.random.default_rng(0).normal(128, 25, (500, 1500, 1)).clip(0, 255).astype(np.uint8)
+    noise = np.repeat(grey, 3, axis=2)
     Image.fromarray(noise).save(tmp_path / "big.png")
-    assert len(picture(tmp_path / "big.png")) < (tmp_path / "big.png").stat().st_size / 2
+    reduced = picture(tmp_path / "big.png")
+    assert len(reduced) < (tmp_path / "big.png").stat().st_size / 2
+    with Image.open(io.BytesIO(base64.b64decode(reduced.partition(",")[2]))) as shown:
+        assert (shown.format, shown.size) == ("JPEG", (1200, 400))
     Image.fromarray(noise[:50, :50]).save(tmp_path / "small.jpg")
     assert picture(tmp_path / "small.jpg").startswith("data:image/png;base64,iVBOR")
 

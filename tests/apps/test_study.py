@@ -454,13 +454,23 @@ def test_figure_with_panels_and_numbers_along_the_axis(tmp_path):
 # what comes with wootz
 
 
-def test_every_study_can_be_read_and_built():
+def test_every_study_can_be_read_and_built(tmp_path):
+    (tmp_path / "splits.json").write_text("{}")
     assert "measurement_truth" in study_names()
     for name in study_names():
         study = load_study(name)
         assert study.cells()
         assert study.question
-        assert callable(build_experiment(study.experiment).cell)
+        assert callable(build_experiment(study.experiment, data=str(tmp_path)).cell)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [("", "name their folder with data=FOLDER"), ("gone", "holds no splits.json")]
+)
+def test_a_study_without_its_micrographs_leaves_no_folder(tmp_path, data, message):
+    with pytest.raises(WootzError, match=message):
+        run_study("real_chain", StudyConfig(out=str(tmp_path / "out"), data=data))
+    assert not (tmp_path / "out").exists()
 
 
 def test_unknown_names(tmp_path):

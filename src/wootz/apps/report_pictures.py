@@ -1,4 +1,4 @@
-"""Pictures of the report: files and figures as PNG data URIs, and the two that no run has drawn."""
+"""Pictures of the report: files and figures as data URIs, and the three that no run has drawn."""
 
 import base64
 import io
@@ -14,24 +14,21 @@ if TYPE_CHECKING:
 
 MAX_WIDTH_PX = 1200
 MAX_BYTES = 250_000
+JPEG_QUALITY = 80
 MAX_PANORAMA_PX = 4_000_000
 
 
-def data_uri(png: bytes) -> str:
-    """Wrap PNG bytes in a data URI."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
 def picture(path: Path) -> str:
-    """Read a picture as a PNG data URI of at most 1200 px width; large ones are reduced to 256 colours.
+    """Read a picture as a data URI of at most 1200 px width; what is large as a PNG becomes a JPEG.
 
-    The report shows pictures; the full ones stay in the archive.
+    Electron micrographs are noisy, and noise does not compress without loss. The report shows pictures; the
+    full ones stay in the archive.
     """
     return _reduced(path.read_bytes(), is_png=path.suffix.lower() == ".png")
 
 
 def figure_uri(figure: "Figure") -> str:
-    """Draw a figure as a PNG data URI, reduced like `picture`."""
+    """Draw a figure as a data URI, reduced like `picture`."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return _reduced(buffer.getvalue())
@@ -42,15 +39,16 @@ def _reduced(data: bytes, *, is_png: bool = True) -> str:
 
     with Image.open(io.BytesIO(data)) as opened:
         if is_png and opened.width <= MAX_WIDTH_PX and len(data) <= MAX_BYTES:
-            return data_uri(data)
+            return _data_uri(data, "png")
         image = opened.convert("RGB")
     if image.width > MAX_WIDTH_PX:
         height = round(image.height * MAX_WIDTH_PX / image.width)
         image = image.resize((MAX_WIDTH_PX, height), Image.Resampling.LANCZOS)
-    png = _encoded(image)
-    if len(png) > MAX_BYTES:
-        png = _encoded(image.quantize(256, dither=Image.Dither.NONE))
-    return data_uri(png)
+    png = _encoded(image, "png", optimize=True)
+    if len(png) <= MAX_BYTES:
+        return _data_uri(png, "png")
+    # subsampling off: the thin coloured outlines of an overlay would bleed
+    return _data_uri(_encoded(image, "jpeg", quality=JPEG_QUALITY, subsampling=0), "jpeg")
 
 
 def fields_figure(archive: Any, image_ids: list[str]) -> "Figure":
@@ -119,7 +117,11 @@ def _size(row: dict[str, Any]) -> tuple[float, float]:
     return row["pixel_size_row_nm"], row["pixel_size_col_nm"]
 
 
-def _encoded(image: Any) -> bytes:
+def _data_uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
+
+
+def _encoded(image: Any, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -139,27 +139,26 @@ def study_names() -> list[str]:
 
 
 def build_experiment(name: str, *, data: str = "") -> Experiment:
-    """Build the code of a study by its name; `data` is the folder of the micrographs that it runs on."""
-    match name:
-        case "measurement_truth":
-            from wootz.apps.studies import measurement_truth
+    """Build the code of a study by its name; `data` is the folder of the micrographs that it runs on.
 
-            return Experiment(measurement_truth.cell)
-        case "real_chain":
-            from wootz.apps.studies import real_chain
+    Raises
+    ------
+    WootzError
+        If there is no such experiment, or it needs `data` and the folder is not there.
+    """
+    if name == "measurement_truth":
+        from wootz.apps.studies import measurement_truth
 
-            return Experiment(real_chain.cell, prepare=functools.partial(real_chain.prepare, data=data))
-        case "pretraining":
-            from wootz.apps.studies import pretraining
+        return Experiment(measurement_truth.cell)
+    from wootz.apps.studies import few_labels, micrographs, pretraining, real_chain
 
-            return Experiment(pretraining.cell, prepare=functools.partial(pretraining.prepare, data=data))
-        case "few_labels":
-            from wootz.apps.studies import few_labels
-
-            return Experiment(few_labels.cell, prepare=functools.partial(few_labels.prepare, data=data))
-        case _:
-            known = "measurement_truth, real_chain, pretraining or few_labels"
-            raise WootzError(f"experiment={name!r} is not known; choose {known}.")
+    on_micrographs = {"real_chain": real_chain, "pretraining": pretraining, "few_labels": few_labels}
+    if name not in on_micrographs:
+        known = ", ".join(("measurement_truth", *on_micrographs))
+        raise WootzError(f"experiment={name!r} is not known; choose one of {known}.")
+    micrographs.check_data(data)
+    module = on_micrographs[name]
+    return Experiment(module.cell, prepare=functools.partial(module.prepare, data=data))
 
 
 def write_report(study: Study, outcome: Outcome, *, folder: Path) -> StudyReport:

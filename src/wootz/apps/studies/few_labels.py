@@ -34,8 +34,6 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     data : str
         Folder with the public sets and splits.json.
     """
-    if not data:
-        raise WootzError("this study runs on public micrographs; name their folder with data=FOLDER.")
     wanted = {key: fixed[key] for key in ("pretrain_steps", "n_rendered", "method")}
     steps = Steps(folder / "steps", wanted | {"encoder": ENCODER, "tile_px": TILE_PX})
     figures = {

@@ -113,6 +113,22 @@ def find_set(name: str) -> MicrographSet:
     raise WootzError(f"no set {name!r}; choose one of {', '.join(s.name for s in SETS)}.")
 
 
+def check_data(data: str) -> None:
+    """Check, before a study makes its own folder, that the folder of the micrographs was given and is there.
+
+    Raises
+    ------
+    WootzError
+    """
+    if not data:
+        raise WootzError("this study runs on public micrographs; name their folder with data=FOLDER.")
+    if not (Path(data) / "splits.json").is_file():
+        raise WootzError(
+            f"data={data} holds no splits.json; give the folder of the public micrographs "
+            "(docs/results/real-chain.md lists the sources)."
+        )
+
+
 def ingest_sets(data: Path, archive: Path) -> Archive:
     """Ingest all sets with their labels and fixed splits into one archive; what is there is passed over.
 

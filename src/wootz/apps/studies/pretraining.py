@@ -13,7 +13,6 @@ import numpy as np
 from wootz.apps.handmade import grey_histogram, local_binary_patterns, pixel_pca
 from wootz.apps.studies.micrographs import MicrographSet, find_set, ingest_one
 from wootz.archive import Archive
-from wootz.errors import WootzError
 from wootz.tiles import TileSet
 
 NEU = MicrographSet("neu", {"pattern": "{specimen}_{n}"})
@@ -37,8 +36,6 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     data : str
         Folder with the public sets and splits.json.
     """
-    if not data:
-        raise WootzError("this study runs on public micrographs; name their folder with data=FOLDER.")
     figures = {}
     for name in fixed["sets"]:
         archive = ingest_one(Path(data), folder / name, item=_find(name), tile_px=TILE_PX.get(name, 128))

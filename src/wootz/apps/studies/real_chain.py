@@ -20,7 +20,6 @@ from wootz.apps.studies.segmenting import (
     segment_wootz,
 )
 from wootz.archive import Archive
-from wootz.errors import WootzError
 
 ENCODER = "small"
 EMBEDDINGS = ("pretrained", "random")
@@ -43,8 +42,6 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     dict
         Figures of each step; ``pretrain.encoder`` is the checkpoint, relative to `folder`.
     """
-    if not data:
-        raise WootzError("this study runs on public micrographs; name their folder with data=FOLDER.")
     epochs = int(fixed["epochs"])
     steps = Steps(folder / "steps", {"epochs": epochs, "encoder": ENCODER, "tile_px": TILE_PX})
     figures = {"ingest": steps.do("ingest", "Ingesting six sets", lambda: _ingest(Path(data), folder))}
