@@ -16,6 +16,8 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "prototypes": "exemplars",
     "KMeansResult": "lloyd",
     "kmeans": "lloyd",
+    "Overlap": "overlaps",
+    "overlap": "overlaps",
     "UmapResult": "maps",
     "umap_coordinates": "maps",
     "Projection": "preprocess",
