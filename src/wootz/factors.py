@@ -15,6 +15,7 @@ NUMBERS = {
     "hv_kv": "beam energy",
     "wd_mm": "working distance",
 }
+UNITS = {"pixel_size_row_nm": "nm", "magnification": "x", "hv_kv": "kV", "wd_mm": "mm"}
 LOGARITHMIC = ("pixel_size_row_nm", "magnification")
 STRATA = (
     "specimen",
@@ -28,6 +29,7 @@ STRATA = (
 )
 
 
+BRIGHTNESS = "mean brightness"
 EDGE = "at the image edge"
 PLACE = "place in the image"
 ROW_NAMES, COL_NAMES = ("top", "middle", "bottom"), ("left", "centre", "right")
@@ -43,11 +45,17 @@ class Factor:
     values : (N,) str or float64
         Classes or numbers.
     is_known : (N,) bool
+    unit : str
+        Of numbers.
+    is_log : bool
+        Whether `values` are natural logarithms of what has the unit.
     """
 
     name: str
     values: np.ndarray
     is_known: np.ndarray
+    unit: str = ""
+    is_log: bool = False
 
 
 def list_factors(frame: pd.DataFrame, brightness: np.ndarray, *, columns: Sequence[str]) -> list[Factor]:
@@ -81,7 +89,7 @@ def list_factors(frame: pd.DataFrame, brightness: np.ndarray, *, columns: Sequen
     factors.append(Factor("info bar in the file", had_bar, everywhere))
     factors.append(Factor("bit depth", frame["bit_depth"].astype(str).to_numpy(object), everywhere))
     factors += [_numbers(frame, name) for name in NUMBERS]
-    factors.append(Factor("mean brightness", np.asarray(brightness, np.float64), everywhere))
+    factors.append(Factor(BRIGHTNESS, np.asarray(brightness, np.float64), everywhere))
     for name in columns:
         if name not in frame:
             raise WootzError(
@@ -133,4 +141,5 @@ def _numbers(frame: pd.DataFrame, name: str) -> Factor:
     values = frame[name].to_numpy(np.float64) if name in frame else np.full(len(frame), np.nan)
     if name in LOGARITHMIC:
         values = np.log(np.where(values > 0, values, np.nan))
-    return Factor(NUMBERS.get(name, name), values, np.isfinite(values))
+    known = np.isfinite(values)
+    return Factor(NUMBERS.get(name, name), values, known, UNITS.get(name, ""), name in LOGARITHMIC)

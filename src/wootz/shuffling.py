@@ -1,8 +1,11 @@
 """Shuffled tiles that respect which tiles belong together: what chance alone would give."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
+
+MOST = 50.0  # e to this is enough of anything
 
 
 def shuffled_groups(
@@ -52,3 +55,10 @@ def shuffled_within(strata: np.ndarray, *, n: int, rng: np.random.Generator) -> 
         out = np.empty(len(which), np.int64)
         out[home] = np.lexsort((rng.random(len(which)), which))
         yield out
+
+
+def n_arrangements(values: np.ndarray) -> float:
+    """Count in how many different ways the values of (N,) groups can be dealt out; at most e to the 50th."""
+    _, counts = np.unique(values, return_counts=True)
+    log = math.lgamma(len(values) + 1) - sum(math.lgamma(c + 1) for c in counts)
+    return math.exp(min(log, MOST))

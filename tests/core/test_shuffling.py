@@ -1,6 +1,9 @@
-import numpy as np
+import itertools
 
-from wootz.shuffling import shuffled_groups, shuffled_within
+import numpy as np
+import pytest
+
+from wootz.shuffling import n_arrangements, shuffled_groups, shuffled_within
 
 
 def test_shuffled_groups_move_whole_images():
@@ -33,3 +36,9 @@ def test_shifted_groups_go_round_and_lose_their_place():
     pairs, counts = np.unique(steps[:, [0, 4]], axis=0, return_counts=True)
     assert len(pairs) == 16
     assert counts.min() > 8
+
+
+def test_arrangements_are_counted():
+    for values in ("aabb", "abcd", "aaab", "aabbcc"):
+        assert n_arrangements(np.array([*values])) == pytest.approx(len({*itertools.permutations(values)}))
+    assert n_arrangements(np.arange(1000)) == pytest.approx(np.exp(50))

@@ -1,13 +1,12 @@
 """How well a linear map of frozen features tells a factor, against what chance gives."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
 
-from wootz.shuffling import shuffled_groups, shuffled_within
+from wootz.shuffling import n_arrangements, shuffled_groups, shuffled_within
 from wootz.ssl.folds import group_folds
 
 N_FOLDS = 5
@@ -218,8 +217,4 @@ def _smallest_class(values: np.ndarray, groups: np.ndarray) -> int:
 def _arrangements(values: np.ndarray, groups: np.ndarray, *, is_classes: bool) -> float:
     """Count in how many ways whole groups can share out their labels."""
     _, first = np.unique(groups, return_index=True)
-    if not is_classes:
-        return math.exp(min(math.lgamma(len(first) + 1), 50.0))
-    _, counts = np.unique(values[first], return_counts=True)
-    log = math.lgamma(len(first) + 1) - sum(math.lgamma(c + 1) for c in counts)
-    return math.exp(min(log, 50.0))
+    return n_arrangements(values[first] if is_classes else np.arange(len(first)))
