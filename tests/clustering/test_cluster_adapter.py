@@ -76,6 +76,7 @@ def run_cluster(archive, cfg, *, tiles=None):
 
 def settings(**changes):
     known = {"l2": False, "map": False, "montages": False, "keep_uninformative": True, "n_prototypes": 3}
+    known |= {"shortcuts": False, "permutations": 49}
     method = KMeansConfig(
         spherical=False, n_init=3, n_clusters=changes.pop("n_clusters", 3), n_clusters_max=5
     )

@@ -1,5 +1,6 @@
 """``wootz cluster``: an embedding of a TileSet in, columns, tables, pictures and a report out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,16 @@ import numpy as np
 import pandas as pd
 
 from wootz.clustering.config import ClusterConfig, KMeansConfig, cluster_column, map_columns, outlier_column
+from wootz.clustering.confusion import confusion_figure
 from wootz.clustering.exemplars import distances_to_centroids, outlier_scores, prototypes
 from wootz.clustering.lloyd import KMeansResult, kmeans
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
 from wootz.clustering.montage import write_montages
-from wootz.clustering.preprocess import check_features, fit_pca, l2_normalise, project
+from wootz.clustering.preparation import Preparation, fit_preparation
 from wootz.clustering.report import ClusterReport
+from wootz.clustering.shortcut_factors import group_tiles
+from wootz.clustering.shortcut_section import Shortcuts, find_shortcuts
+from wootz.clustering.standardise import fit_standardisation
 from wootz.clustering.sweep import Sweep, silhouette, silhouette_sweep, sweep_figure
 from wootz.clustering.truth import Agreement, agreement, tile_truth
 from wootz.errors import ArchiveError, WootzError
@@ -54,7 +59,9 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         tiles = tiles.select(~tiles.frame.uninformative.fillna(False).to_numpy(bool))
     _check_count(tiles, cfg.method, n_all=n_all)
     rng = np.random.default_rng(cfg.seed)
-    features = _prepare(tiles.embedding(embedding), cfg)
+    raw, groups = tiles.embedding(embedding), _groups(tiles, cfg)
+    preparation = _fit_preparation(raw, groups, cfg)
+    features = preparation.apply(raw, groups)
     say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
     fit, sweep = _fit(features, cfg.method, rng=rng)
     against = _agreement(tiles, fit.labels, column=cfg.truth)
@@ -65,6 +72,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         pictures += write_montages(tiles, chosen, labels=fit.labels, titles=titles, folder=folder)
     pictures += _draw_map(tiles, features, fit.labels, cfg=cfg, name=name, rng=rng, folder=folder)
     pictures += _write_tables(sweep, against, folder=folder)
+    shortcuts = _shortcuts(tiles, fit, (raw, groups), cfg=cfg, rng=rng, folder=folder)
+    pictures += [] if shortcuts is None else shortcuts.pictures
     sample = rng.permutation(len(tiles))[:SILHOUETTE_SAMPLE]
     report = ClusterReport(
         name=name,
@@ -78,6 +87,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         curve=None if sweep is None else sweep.curve,
         folder=folder,
         pictures=tuple(pictures),
+        shortcuts=shortcuts,
     )
     write_json(folder / "clusters.json", report.outputs())
     return report
@@ -85,13 +95,15 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
 
 def _write_tables(sweep: Sweep | None, against: Agreement | None, *, folder: Path) -> list[Path]:
     """Write the curve over the number of clusters and the agreement, where there are any."""
+    pictures = []
     if against is not None:
         against.table.to_csv(folder / "confusion.csv")
         against.per_class.to_csv(folder / "classes.csv", index=False)
-    if sweep is None:
-        return []
-    sweep.curve.to_csv(folder / "n_clusters.csv", index=False)
-    return [save_figure(sweep_figure(sweep), folder / "n_clusters.png")]
+        pictures.append(save_figure(confusion_figure(against), folder / "confusion.png"))
+    if sweep is not None:
+        sweep.curve.to_csv(folder / "n_clusters.csv", index=False)
+        pictures.append(save_figure(sweep_figure(sweep), folder / "n_clusters.png"))
+    return pictures
 
 
 def _with_truth(tiles: Any, *, scheme: str, column: str) -> Any:
@@ -124,11 +136,41 @@ def _check_count(tiles: Any, method: KMeansConfig, *, n_all: int) -> None:
         )
 
 
-def _prepare(features: np.ndarray, cfg: ClusterConfig) -> np.ndarray:
-    features = check_features(features)
-    if cfg.pca_dim is not None:
-        features = project(features, fit_pca(features, cfg.pca_dim), whiten=cfg.whiten)
-    return l2_normalise(features) if cfg.l2 or cfg.method.spherical else features
+def _groups(tiles: Any, cfg: ClusterConfig) -> np.ndarray | None:
+    return group_tiles(tiles, cfg.standardise_by) if cfg.standardise_by.strip() else None
+
+
+def _fit_preparation(features: np.ndarray, groups: np.ndarray | None, cfg: ClusterConfig) -> Preparation:
+    l2 = cfg.l2 or cfg.method.spherical
+    return fit_preparation(features, groups, pca_dim=cfg.pca_dim, whiten=cfg.whiten, l2=l2)
+
+
+def _shortcuts(
+    tiles: Any,
+    fit: KMeansResult,
+    prepared: tuple[np.ndarray, np.ndarray | None],
+    *,
+    cfg: ClusterConfig,
+    rng: np.random.Generator,
+    folder: Path,
+) -> Shortcuts | None:
+    """Ask what the clusters follow; remedies cluster again with the same options and number of clusters."""
+    if not cfg.shortcuts:
+        return None
+    raw, groups = prepared
+    if groups is not None:
+        raw = fit_standardisation(raw, groups).apply(raw, groups)
+    method = replace(cfg.method, n_clusters=fit.n_clusters)
+
+    def refit(features: np.ndarray) -> np.ndarray:
+        again = _fit_preparation(features, None, cfg).apply(features)
+        return _fit(again, method, rng=np.random.default_rng(cfg.seed))[0].labels
+
+    truth = None
+    if cfg.truth and cfg.truth in tiles.column_names:
+        truth = tiles.columns([cfg.truth])[cfg.truth].fillna("").astype(str).to_numpy(object)
+    options = {"n_permutations": cfg.permutations, "columns": cfg.shortcut_columns, "truth": truth}
+    return find_shortcuts(tiles, fit.labels, raw, refit=refit, folder=folder, rng=rng, **options)
 
 
 def _fit(

@@ -60,6 +60,11 @@ class ClusterConfig:
     )
     whiten: bool = option(False, "give each principal component the same variance")
     l2: bool = option(True, "scale each tile's features to length one")
+    standardise_by: str = option(
+        "",
+        "bring features to one mean and spread in each group: image, instrument, magnification, brightness "
+        "or another name out of the shortcut report, or a column; several by comma",
+    )
     keep_uninformative: bool = option(False, "cluster tiles flagged as uninformative too")
     n_prototypes: int = option(8, "medoids, borderline tiles and outliers shown per cluster", unit="1 to 50")
     montages: bool = option(True, "draw a sheet of tiles per cluster")
@@ -67,6 +72,9 @@ class ClusterConfig:
     map_neighbours: int = option(15, "neighbours that the map tries to keep", unit=">= 2")
     map_min_dist: float = option(0.1, "smallest distance between points on the map", unit="0 to 1")
     map_sample: int = option(200_000, "most tiles on the map; above it a random sample", unit=">= 100")
+    shortcuts: bool = option(True, "test what clusters follow beside the material, and try remedies")
+    shortcut_columns: str = option("", "further columns that clusters should not follow, by comma")
+    permutations: int = option(999, "shuffles of whole images that say what chance gives", unit=">= 19")
     truth: str = option(TRUTH_COLUMN, "tile column with known classes; agreement is reported where it exists")
     truth_scheme: str = option("", "fill that column first from the annotated masks of this class scheme")
     seed: int = option(0, "seed of every random choice", unit=">= 0")
@@ -82,6 +90,7 @@ class ClusterConfig:
         check_range("map_neighbours", self.map_neighbours, 2)
         check_range("map_min_dist", self.map_min_dist, 0, 1)
         check_range("map_sample", self.map_sample, 100)
+        check_range("permutations", self.permutations, 19)
         check_range("seed", self.seed, 0)
         if self.truth_scheme and not self.truth:
             raise WootzError(f"truth_scheme={self.truth_scheme!r} needs a column to fill: set truth=NAME.")

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from wootz.clustering.config import cluster_column
+from wootz.clustering.shortcut_section import Shortcuts
 from wootz.clustering.truth import Agreement
 
 
@@ -32,6 +33,8 @@ class ClusterReport:
     folder : Path
     pictures : tuple of Path
         Overview, one montage per cluster, then map and curve.
+    shortcuts : Shortcuts or None
+        What clusters follow beside the material, where it was asked.
     """
 
     name: str
@@ -45,6 +48,7 @@ class ClusterReport:
     curve: pd.DataFrame | None
     folder: Path
     pictures: tuple[Path, ...]
+    shortcuts: Shortcuts | None = None
 
     @property
     def column(self) -> str:
@@ -66,6 +70,8 @@ class ClusterReport:
                 f"accuracy {a.accuracy:.3f} (one to one), purity {a.purity:.3f}, "
                 f"NMI {a.nmi:.3f}, ARI {a.ari:.3f}"
             )
+        if self.shortcuts is not None:
+            lines += self.shortcuts.words
         if self.pictures:
             lines.append(f"look at {self.pictures[0]} and the other pictures beside it")
         return "\n".join(lines)
@@ -83,4 +89,5 @@ class ClusterReport:
             "stability": self.stability,
             "agreement": scores,
             "pictures": [path.name for path in self.pictures],
+            "shortcuts": None if self.shortcuts is None else self.shortcuts.outputs(),
         }
