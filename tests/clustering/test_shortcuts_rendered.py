@@ -93,7 +93,7 @@ def texture(pixels):
 
 
 def examine(tiles, pixels, *, features):
-    """Cluster, survey and try remedies as `wootz cluster` does; instrument and specimen are drawn at random."""
+    """Cluster, survey and try remedies as `wootz cluster` does; instrument and specimen are random."""
     rng = np.random.default_rng(0)
     everywhere = np.ones(len(pixels), bool)
     order = rng.permutation(tiles.image.max() + 1)

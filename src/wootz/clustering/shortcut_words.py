@@ -38,8 +38,8 @@ def shortcut_words(
     for name in survey.followed:
         row = rows[name]
         line = (
-            f"Clusters follow {name}: they share {100 * row['adjusted']:.0f} % of what they could (chance: 0 %"
-            f", p = {row['p_corrected']:.2g}; NMI {row['nmi']:.2f} against {row['nmi_chance']:.2f})."
+            f"Clusters follow {name}: they share {100 * row['adjusted']:.0f} % of what they could, by chance "
+            f"0 % (p = {row['p_corrected']:.2g}; NMI {row['nmi']:.2f} against {row['nmi_chance']:.2f})."
         )
         marked = sorted({badge.cluster for badge in given if badge.factor == name})
         if marked:
@@ -54,11 +54,16 @@ def shortcut_words(
         lines += [line, *(_remedy_words(r, tied) for r in remedies if r.factor == name)]
     if enough and not survey.followed:
         lines.append(f"Clusters follow none of: {', '.join(enough)}.")
-    unsaid = [name for name in rows if name not in enough]
+    unsaid = [name for name in rows if name not in enough and name != IMAGE]
     if unsaid:
         lines.append(
             f"Too few images to say whether clusters follow {', '.join(unsaid)}: more images, of which "
             "several share each value, would tell."
+        )
+    if IMAGE in rows and IMAGE not in enough:
+        lines.append(
+            "Whether clusters follow single images cannot be said: too few of them agree in all else that is "
+            "known (specimen, instrument, magnification ...)."
         )
     return lines or ["Nothing differs between the tiles that clusters could follow."]
 

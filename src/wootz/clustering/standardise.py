@@ -74,8 +74,10 @@ def fit_standardisation(features: np.ndarray, groups: np.ndarray) -> Standardisa
     centre = (count[:, None] * mean).sum(axis=0) / count.sum()
     within = squares.sum(axis=0) / count.sum()
     scale = np.sqrt((squares + MIN_GROUP * within) / (count[:, None] + MIN_GROUP))
-    empty = count == 0
-    mean[empty], scale[empty] = centre, np.sqrt(within)
+    if count[-1] == 0:
+        mean[-1], scale[-1] = centre, np.sqrt(within)
+    empty = count == 0  # too small, or a number that no tile has
+    mean[empty], scale[empty] = mean[-1], scale[-1]
     return Standardisation(mean, np.where(scale > 0, scale, 1.0), centre, np.sqrt(within))
 
 
