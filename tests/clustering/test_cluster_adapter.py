@@ -7,7 +7,7 @@ import pytest
 
 from wootz.archive import Archive
 from wootz.clustering import ClusterConfig, KMeansConfig, cluster, tile_truth
-from wootz.clustering.montage import _read_chosen
+from wootz.clustering.montage import read_chosen
 from wootz.clustering.sheet import SheetTile, shorten, tile_sheet
 from wootz.errors import WootzError
 from wootz.fields import NewField
@@ -76,7 +76,7 @@ def run_cluster(archive, cfg, *, tiles=None):
 
 def settings(**changes):
     known = {"l2": False, "map": False, "montages": False, "keep_uninformative": True, "n_prototypes": 3}
-    known |= {"shortcuts": False, "permutations": 49}
+    known |= {"shortcuts": False, "permutations": 49, "cards": False}
     method = KMeansConfig(
         spherical=False, n_init=3, n_clusters=changes.pop("n_clusters", 3), n_clusters_max=5
     )
@@ -168,7 +168,7 @@ def test_tile_truth_by_hand(archive):
 def test_pictures_carry_image_and_scale(archive):
     tiles = archive.tiles()
     rows = [int(np.flatnonzero(tiles.frame.file.str.startswith(f"s{i}"))[0]) for i in range(2)]
-    shown = _read_chosen(tiles, pd.DataFrame({"row": rows}))
+    shown = read_chosen(tiles, pd.DataFrame({"row": rows}))
     assert shown[rows[0]].caption == "s0_long name #0"
     assert shown[rows[0]].pixel_size_nm == (5.0, 5.0)
     assert np.isnan(shown[rows[1]].pixel_size_nm).all()

@@ -259,7 +259,14 @@ def archive(tmp_path):
 
 def run_cluster(archive, **changes):
     method = KMeansConfig(spherical=False, n_init=3, n_clusters=2)
-    options = {"l2": False, "map": False, "montages": False, "keep_uninformative": True, "permutations": 999}
+    options = {
+        "l2": False,
+        "map": False,
+        "montages": False,
+        "keep_uninformative": True,
+        "permutations": 999,
+        "cards": False,
+    }
     run = archive.start_run("cluster", {}, seed=0, inputs={})
     return cluster(archive.tiles(), ClusterConfig(method=method, **(options | changes)), run=run)
 

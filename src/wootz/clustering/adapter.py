@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wootz.clustering.card_building import build_cards
+from wootz.clustering.cards import write_cards
 from wootz.clustering.config import ClusterConfig, KMeansConfig, cluster_column, map_columns, outlier_column
 from wootz.clustering.confusion import confusion_figure
+from wootz.clustering.driving import medoid_maps
 from wootz.clustering.exemplars import distances_to_centroids, outlier_scores, prototypes
 from wootz.clustering.lloyd import KMeansResult, kmeans
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
@@ -74,6 +77,14 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     pictures += _write_tables(sweep, against, folder=folder)
     shortcuts = _shortcuts(tiles, fit, (raw, groups), cfg=cfg, rng=rng, folder=folder)
     pictures += [] if shortcuts is None else shortcuts.pictures
+    page = None
+    if cfg.cards:
+        options = {"centroids": fit.centroids, "embedding": embedding, "n_each": cfg.occlusion}
+        heats = medoid_maps(tiles, chosen, (preparation, groups), **options)
+        given, words = ([], []) if shortcuts is None else (shortcuts.badges, shortcuts.words)
+        cards = build_cards(tiles, chosen, labels=fit.labels, badges=given, against=against, heats=heats)
+        title = f"{name}: {fit.n_clusters} clusters of {len(tiles)} tiles"
+        page, _ = write_cards(cards, folder, title=title, words=words)
     sample = rng.permutation(len(tiles))[:SILHOUETTE_SAMPLE]
     report = ClusterReport(
         name=name,
@@ -88,6 +99,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         folder=folder,
         pictures=tuple(pictures),
         shortcuts=shortcuts,
+        page=page,
     )
     write_json(folder / "clusters.json", report.outputs())
     return report

@@ -68,6 +68,8 @@ class ClusterConfig:
     keep_uninformative: bool = option(False, "cluster tiles flagged as uninformative too")
     n_prototypes: int = option(8, "medoids, borderline tiles and outliers shown per cluster", unit="1 to 50")
     montages: bool = option(True, "draw a sheet of tiles per cluster")
+    cards: bool = option(True, "write a page with a card for each cluster")
+    occlusion: int = option(1, "typical tiles per card with a map of what drives them", unit="0 to 8")
     map: bool = option(True, "compute the two-dimensional map (UMAP), for looking only")
     map_neighbours: int = option(15, "neighbours that the map tries to keep", unit=">= 2")
     map_min_dist: float = option(0.1, "smallest distance between points on the map", unit="0 to 1")
@@ -90,6 +92,7 @@ class ClusterConfig:
         check_range("map_neighbours", self.map_neighbours, 2)
         check_range("map_min_dist", self.map_min_dist, 0, 1)
         check_range("map_sample", self.map_sample, 100)
+        check_range("occlusion", self.occlusion, 0, 8)
         check_range("permutations", self.permutations, 19)
         check_range("seed", self.seed, 0)
         if self.truth_scheme and not self.truth:

@@ -35,6 +35,8 @@ class ClusterReport:
         Overview, one montage per cluster, then map and curve.
     shortcuts : Shortcuts or None
         What clusters follow beside the material, where it was asked.
+    page : Path or None
+        A card for each cluster.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ClusterReport:
     folder: Path
     pictures: tuple[Path, ...]
     shortcuts: Shortcuts | None = None
+    page: Path | None = None
 
     @property
     def column(self) -> str:
@@ -72,8 +75,8 @@ class ClusterReport:
             )
         if self.shortcuts is not None:
             lines += self.shortcuts.words
-        if self.pictures:
-            lines.append(f"look at {self.pictures[0]} and the other pictures beside it")
+        if self.page or self.pictures:
+            lines.append(f"look at {self.page or self.pictures[0]} and the pictures beside it")
         return "\n".join(lines)
 
     def outputs(self) -> dict[str, Any]:
@@ -89,5 +92,6 @@ class ClusterReport:
             "stability": self.stability,
             "agreement": scores,
             "pictures": [path.name for path in self.pictures],
+            "page": None if self.page is None else self.page.name,
             "shortcuts": None if self.shortcuts is None else self.shortcuts.outputs(),
         }
