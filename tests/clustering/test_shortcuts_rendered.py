@@ -10,13 +10,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wootz.clustering import kmeans
+from wootz.archive import Archive
+from wootz.clustering import associate, dominant_class, kmeans
 from wootz.clustering.badges import badges
 from wootz.clustering.coding import Coded, code_factor
 from wootz.clustering.remedies import goes_with, try_remedies
 from wootz.clustering.survey import survey_factors
 from wootz.clustering.truth import agreement
 from wootz.factors import BRIGHTNESS, Factor
+from wootz.fields import NewField
+from wootz.samescale import SameScale
 from wootz.synthetic import build_recipe, compose, draw
 from wootz.synthetic.recipe import Spread, at
 
@@ -184,3 +187,47 @@ def test_magnification_that_goes_with_the_phase_is_flagged_and_its_remedy_called
     for remedy in remedies:
         assert remedy.is_halved
         assert remedy.keeps_classes is False
+
+
+def test_tiles_read_at_one_pixel_size_lose_their_magnification(tmp_path):
+    made = recipe()
+    side = 288 * made.pixel_um
+    fields, masks = [], []
+    for i in range(N_FIELDS):
+        zoom = 1.0 + 2.0 * (i % 2)
+        scene = compose(made, i, seed=5, width_um=side, height_um=side)
+        drawn = draw(scene, pixel_um=made.pixel_um / zoom)
+        size = {f"pixel_size_{axis}_nm": 1000 * made.pixel_um / zoom for axis in ("row", "col")}
+        fields.append(NewField(drawn.image, {"file": f"{i}.tif", "pixel_size_source": "render", **size}))
+        masks.append(drawn.class_mask)
+    archive = Archive.create(tmp_path / "a")
+    ids = archive.add_images(fields).image_ids
+    archive.write_tiles(TILE, TILE)
+    tiles = archive.tiles()
+    phase, keep = np.full(len(tiles), "", object), []
+    for i, image_id in enumerate(ids):
+        rows = np.flatnonzero(tiles.frame.image_id == image_id)
+        found = dominant_class(masks[i], tiles.frame.loc[rows, ["row", "col", "height", "width"]].to_numpy())
+        phase[rows] = [PHASES.get(int(k), "") for k in found]
+        for name in PHASES.values():  # equally many of each, or the composition would tell the magnification
+            keep += np.random.default_rng(i).permutation(rows[phase[rows] == name])[:8].tolist()
+    keep = np.sort(keep)
+    tiles, phase = tiles.select(keep), phase[keep]
+    size_nm = tiles.frame.pixel_size_row_nm.to_numpy()
+    images = tiles.frame.image_id.to_numpy()
+    coded = code_factor(Factor("pixel size", np.log(size_nm), np.ones(len(keep), bool), "nm", is_log=True))
+    found = {}
+    for name, pixels in {
+        "as recorded": tiles.scaled(slice(None)),
+        "one size": SameScale(tiles, size_nm.max()).scaled(np.arange(len(tiles))),
+    }.items():
+        labels = kmeans(texture(pixels), 3, rng=np.random.default_rng(0), n_init=10).labels
+        rng = np.random.default_rng(0)
+        tested = associate(labels, coded, images=images, rng=rng, n_permutations=499)
+        found[name] = (tested.adjusted, tested.p, agreement(labels, phase).ari)
+    print(found)
+    before, after = found["as recorded"], found["one size"]
+    assert before[0] > 0.1
+    assert before[1] <= 0.01
+    assert after[0] < before[0] / 2
+    assert after[2] > before[2]

@@ -8,6 +8,7 @@ import pandas as pd
 from wootz.clustering.occlusion import occlusion_map
 from wootz.clustering.preparation import Preparation
 from wootz.progress import say, track
+from wootz.samescale import SameScale
 
 PATCH_FRAC, STRIDE_FRAC = 1 / 4, 1 / 8
 TOLERANCE = 0.02
@@ -52,9 +53,11 @@ def medoid_maps(
     encoder = recall_encoder(tiles.archive, embedding) if len(medoids) else None
     if encoder is None:
         return {}
+    size_nm = tiles.archive.embedding_provenance(embedding).get("pixel_size_nm")
+    source = tiles if size_nm is None else SameScale(tiles, float(size_nm))
     rows = medoids["row"].to_numpy(int)
     stored = tiles.select(rows).embedding(embedding)
-    made = np.concatenate([embed_arrays(tiles.scaled([row]), encoder) for row in rows])
+    made = np.concatenate([embed_arrays(source.scaled([row]), encoder) for row in rows])
     if np.linalg.norm(made - stored) > TOLERANCE * np.linalg.norm(stored):
         say("no occlusion maps: the encoder gives other features than the embedding holds")
         return {}
@@ -69,7 +72,7 @@ def medoid_maps(
             of_group = None if own is None else np.full(len(pixels), own)
             return preparation.apply(embed_arrays(pixels, encoder), of_group)
 
-        tile = tiles.scaled([row])[0]
+        tile = source.scaled([row])[0]
         patch = max(2, round(PATCH_FRAC * min(tile.shape)))
         stride = max(1, round(STRIDE_FRAC * min(tile.shape)))
         moved = occlusion_map(tile, embed, centroid=centroids[cluster], patch_px=patch, stride_px=stride)

@@ -7,6 +7,7 @@ from wootz.clustering.remedies import Remedy
 from wootz.clustering.survey import IMAGE, Survey
 from wootz.tables import records
 
+SCALES = ("magnification", "pixel size")
 NATURAL = ("specimen", "set", IMAGE)
 
 
@@ -51,6 +52,10 @@ def shortcut_words(
             )
         elif name in NATURAL:
             line += " Material differs between them too: look whether these clusters show another material."
+        if name in SCALES:
+            line += (
+                " Embedding all tiles at one pixel size (wootz embed pixel_size_nm=...) takes out its cause."
+            )
         lines += [line, *(_remedy_words(r, tied) for r in remedies if r.factor == name)]
     if enough and not survey.followed:
         lines.append(f"Clusters follow none of: {', '.join(enough)}.")
