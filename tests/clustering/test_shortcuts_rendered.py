@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from wootz.archive import Archive
 from wootz.clustering import associate, dominant_class, kmeans
@@ -221,13 +222,14 @@ def test_tiles_read_at_one_pixel_size_lose_their_magnification(tmp_path):
         "as recorded": tiles.scaled(slice(None)),
         "one size": SameScale(tiles, size_nm.max()).scaled(np.arange(len(tiles))),
     }.items():
-        labels = kmeans(texture(pixels), 3, rng=np.random.default_rng(0), n_init=10).labels
+        # smoothed, since averaging down takes noise from the finer images alone, and texture shows it
+        seen = texture(gaussian_filter(pixels, (0, 1.5, 1.5)))
+        labels = kmeans(seen, 3, rng=np.random.default_rng(0), n_init=10).labels
         rng = np.random.default_rng(0)
         tested = associate(labels, coded, images=images, rng=rng, n_permutations=499)
         found[name] = (tested.adjusted, tested.p, agreement(labels, phase).ari)
-    print(found)
     before, after = found["as recorded"], found["one size"]
     assert before[0] > 0.1
-    assert before[1] <= 0.01
+    assert before[1] <= 0.02
     assert after[0] < before[0] / 2
-    assert after[2] > before[2]
+    assert after[2] > before[2] + 0.1
