@@ -34,9 +34,11 @@ class SameScale:
     Notes
     -----
     Windows are whole pixels of the image, so that the pixel size is met to within half a pixel of the
-    window's side. Averaging down lowers the noise of the finer images: features that see noise can tell the
-    magnification by that instead (local binary patterns do, on rendered tiles). Beyond the border of the field it is mirrored: where windows grow beyond their tiles, tiles
+    window's side. Beyond the border of the field it is mirrored: where windows grow beyond their tiles, tiles
     at the border show part of the image twice.
+
+    Averaging down lowers the noise of the finer images. Features that see noise can tell the magnification by
+    that instead: local binary patterns do, on rendered tiles.
     """
 
     def __init__(self, tiles: "TileSet", pixel_size_nm: float) -> None:
