@@ -1,5 +1,6 @@
 """``wootz cluster``: an embedding of a TileSet in, columns, tables, pictures and a report out."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,20 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wootz.clustering.card_building import build_cards
-from wootz.clustering.cards import write_cards
 from wootz.clustering.config import ClusterConfig, KMeansConfig, cluster_column, map_columns, outlier_column
 from wootz.clustering.confusion import confusion_figure
-from wootz.clustering.driving import medoid_maps
+from wootz.clustering.examining import draw_cards, examine, prepare
 from wootz.clustering.exemplars import distances_to_centroids, outlier_scores, prototypes
 from wootz.clustering.lloyd import KMeansResult, kmeans
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
 from wootz.clustering.montage import write_montages
-from wootz.clustering.preparation import Preparation, fit_preparation
 from wootz.clustering.report import ClusterReport
-from wootz.clustering.shortcut_factors import group_tiles
-from wootz.clustering.shortcut_section import Shortcuts, find_shortcuts
-from wootz.clustering.standardise import fit_standardisation
 from wootz.clustering.sweep import Sweep, silhouette, silhouette_sweep, sweep_figure
 from wootz.clustering.truth import Agreement, agreement, tile_truth
 from wootz.errors import ArchiveError, WootzError
@@ -39,9 +34,10 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     tiles : TileSet
     cfg : ClusterConfig
     run : Run
-        Its folder receives ``overview.png``, ``cluster_*.png``, ``map.png``, ``prototypes.parquet``,
-        ``clusters.json``; after a sweep ``n_clusters.csv`` and ``n_clusters.png``; with known classes
-        ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
+        Its folder receives ``cards.html``, ``overview.png``, ``cluster_*.png``, ``map.png``,
+        ``shortcuts.png``, ``prototypes.parquet``, ``clusters.json``; after a sweep ``n_clusters.csv`` and
+        ``n_clusters.png``; with known classes ``confusion.png``, ``confusion.csv``,
+        ``classes.csv`` and ``map_truth.png``.
 
     Returns
     -------
@@ -62,9 +58,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         tiles = tiles.select(~tiles.frame.uninformative.fillna(False).to_numpy(bool))
     _check_count(tiles, cfg.method, n_all=n_all)
     rng = np.random.default_rng(cfg.seed)
-    raw, groups = tiles.embedding(embedding), _groups(tiles, cfg)
-    preparation = _fit_preparation(raw, groups, cfg)
-    features = preparation.apply(raw, groups)
+    prepared = prepare(tiles, embedding, cfg, l2=cfg.l2 or cfg.method.spherical)
+    features = prepared.features
     say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
     fit, sweep = _fit(features, cfg.method, rng=rng)
     against = _agreement(tiles, fit.labels, column=cfg.truth)
@@ -75,16 +70,13 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         pictures += write_montages(tiles, chosen, labels=fit.labels, titles=titles, folder=folder)
     pictures += _draw_map(tiles, features, fit.labels, cfg=cfg, name=name, rng=rng, folder=folder)
     pictures += _write_tables(sweep, against, folder=folder)
-    shortcuts = _shortcuts(tiles, fit, (raw, groups), cfg=cfg, rng=rng, folder=folder)
+    shortcuts = examine(
+        tiles, fit.labels, prepared, refit=_refit(cfg, fit.n_clusters), cfg=cfg, rng=rng, folder=folder
+    )
     pictures += [] if shortcuts is None else shortcuts.pictures
-    page = None
-    if cfg.cards:
-        options = {"centroids": fit.centroids, "embedding": embedding, "n_each": cfg.occlusion}
-        heats = medoid_maps(tiles, chosen, (preparation, groups), **options)
-        given, words = ([], []) if shortcuts is None else (shortcuts.badges, shortcuts.words)
-        cards = build_cards(tiles, chosen, labels=fit.labels, badges=given, against=against, heats=heats)
-        title = f"{name}: {fit.n_clusters} clusters of {len(tiles)} tiles"
-        page, _ = write_cards(cards, folder, title=title, words=words)
+    title = f"{name}: {fit.n_clusters} clusters of {len(tiles)} tiles"
+    about = {"labels": fit.labels, "centroids": fit.centroids, "shortcuts": shortcuts, "against": against}
+    page = draw_cards(tiles, chosen, prepared, cfg=cfg, folder=folder, title=title, **about)
     sample = rng.permutation(len(tiles))[:SILHOUETTE_SAMPLE]
     report = ClusterReport(
         name=name,
@@ -148,41 +140,10 @@ def _check_count(tiles: Any, method: KMeansConfig, *, n_all: int) -> None:
         )
 
 
-def _groups(tiles: Any, cfg: ClusterConfig) -> np.ndarray | None:
-    return group_tiles(tiles, cfg.standardise_by) if cfg.standardise_by.strip() else None
-
-
-def _fit_preparation(features: np.ndarray, groups: np.ndarray | None, cfg: ClusterConfig) -> Preparation:
-    l2 = cfg.l2 or cfg.method.spherical
-    return fit_preparation(features, groups, pca_dim=cfg.pca_dim, whiten=cfg.whiten, l2=l2)
-
-
-def _shortcuts(
-    tiles: Any,
-    fit: KMeansResult,
-    prepared: tuple[np.ndarray, np.ndarray | None],
-    *,
-    cfg: ClusterConfig,
-    rng: np.random.Generator,
-    folder: Path,
-) -> Shortcuts | None:
-    """Ask what the clusters follow; remedies cluster again with the same options and number of clusters."""
-    if not cfg.shortcuts:
-        return None
-    raw, groups = prepared
-    if groups is not None:
-        raw = fit_standardisation(raw, groups).apply(raw, groups)
-    method = replace(cfg.method, n_clusters=fit.n_clusters)
-
-    def refit(features: np.ndarray) -> np.ndarray:
-        again = _fit_preparation(features, None, cfg).apply(features)
-        return _fit(again, method, rng=np.random.default_rng(cfg.seed))[0].labels
-
-    truth = None
-    if cfg.truth and cfg.truth in tiles.column_names:
-        truth = tiles.columns([cfg.truth])[cfg.truth].fillna("").astype(str).to_numpy(object)
-    options = {"n_permutations": cfg.permutations, "columns": cfg.shortcut_columns, "truth": truth}
-    return find_shortcuts(tiles, fit.labels, raw, refit=refit, folder=folder, rng=rng, **options)
+def _refit(cfg: ClusterConfig, n_clusters: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what clusters prepared features with the same options and a given number of clusters."""
+    method = replace(cfg.method, n_clusters=n_clusters)
+    return lambda features: _fit(features, method, rng=np.random.default_rng(cfg.seed))[0].labels
 
 
 def _fit(

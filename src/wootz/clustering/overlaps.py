@@ -20,7 +20,7 @@ class Overlap:
     n : int
         Tiles that are in a cluster of both.
     clusters : DataFrame
-        ``cluster, n, other, jaccard`` of each cluster of the first clustering: see `best_jaccard`.
+        ``cluster, n, other, jaccard`` of each cluster of the first clustering: see `best_overlaps`.
     """
 
     nmi: float
@@ -48,10 +48,10 @@ def overlap(labels: Sequence | np.ndarray, other: Sequence | np.ndarray) -> Over
     [0.67, 0.5]
     """
     found = agreement(labels, other)
-    return Overlap(found.nmi, found.ari, found.n, best_jaccard(found.table))
+    return Overlap(found.nmi, found.ari, found.n, best_overlaps(found.table))
 
 
-def best_jaccard(table: pd.DataFrame) -> pd.DataFrame:
+def best_overlaps(table: pd.DataFrame) -> pd.DataFrame:
     """Find for each cluster the cluster of the other clustering that shares most with it.
 
     Parameters
