@@ -87,8 +87,9 @@ def _known(column: pd.Series) -> pd.Series:
 
 def _shares(values: pd.Series, inside: np.ndarray) -> list[tuple[str, int, float, float]]:
     """List the commonest values in a cluster with their shares in it and among all tiles."""
-    own, every = values[inside].value_counts(), values.value_counts()
+    own, every = values[inside].value_counts(), values.value_counts().to_dict()
+    names, counts = own.index.astype(str).tolist()[:MAX_VALUES], own.to_numpy()[:MAX_VALUES].tolist()
     return [
-        (name or "not known", int(n), float(n / inside.sum()), float(every[name] / len(values)))
-        for name, n in own.head(MAX_VALUES).items()
+        (name or "not known", n, n / int(inside.sum()), every[name] / len(values))
+        for name, n in zip(names, counts, strict=True)
     ]

@@ -147,13 +147,14 @@ def _picture(tile: CardTile, *, heat: bool = False) -> dict[str, Any]:
     width = image.shape[1]
     length_px, label = scale_bar(width, shown.pixel_size_nm)
     pixels = np.repeat((255 * image)[..., None], 3, axis=2)
+    note = shown.note
     if heat and tile.heat is not None:
-        pixels = _heated(pixels, tile.heat)
+        pixels, note = _heated(pixels, tile.heat), f"at most {tile.heat.max():+.0%}"
     return {
         "uri": _jpeg(pixels.astype(np.uint8)),
         "caption": shorten(shown.caption, 22),
         "name": shown.caption,
-        "note": shown.note if not heat else f"at most {np.max(tile.heat):+.0%}",
+        "note": note,
         "bar": 100 * length_px / width,
         "label": label,
     }
