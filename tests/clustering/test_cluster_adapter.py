@@ -123,21 +123,38 @@ def test_number_of_clusters_by_sweep_is_shown(archive):
     assert (report.folder / "n_clusters.png") in report.pictures
 
 
+def add_bands(archive):
+    """Features that part the three bands of a field, whatever the image."""
+    tiles = archive.tiles()
+    noise = np.random.default_rng(6).normal(size=(len(tiles), 5))
+    features = 9 * np.eye(3, 5)[tiles.frame.col.to_numpy() // 32] + noise
+    archive.add_embedding(
+        "bands", tiles.tile_ids, features.astype(np.float32), {"encoder_fingerprint": "made"}
+    )
+
+
 def graph_settings(**changes):
     method = GraphConfig(umap_silhouette=False, n_clusters_max=6, n_resamples=2, n_noise=1, **changes)
     return ClusterConfig(
-        method=method, l2=False, map=False, montages=False, keep_uninformative=True, n_prototypes=3
+        method=method,
+        embedding="bands",
+        l2=False,
+        map=False,
+        montages=False,
+        keep_uninformative=True,
+        n_prototypes=3,
     )
 
 
 def test_default_method_finds_the_number_and_says_why(archive):
     assert ClusterConfig().method == GraphConfig()
+    add_bands(archive)
     report = run_cluster(archive, graph_settings())
     table = archive.tile_table
     assert report.n_clusters == 3
-    assert set(table.cluster_toy) == {0, 1, 2}
-    assert table.member_toy.between(0, 1).all()
-    assert (table.outlier_toy >= 0).all()
+    assert set(table.cluster_bands) == {0, 1, 2}
+    assert table.member_bands.between(0, 1).all()
+    assert (table.outlier_bands >= 0).all()
     for word in ("3 clusters.", "mean Jaccard", "structureless"):
         assert word in report.summary()
     stored = pd.read_csv(report.folder / "n_clusters.csv")
@@ -151,6 +168,7 @@ def test_default_method_finds_the_number_and_says_why(archive):
 
 
 def test_number_that_was_asked_for_stands_beside_the_suggestion(archive):
+    add_bands(archive)
     report = run_cluster(archive, graph_settings(n_clusters=4))
     assert report.n_clusters == 4
     assert report.reasons.startswith("4 clusters as asked for; the evidence says: 3 clusters.")
@@ -158,7 +176,8 @@ def test_number_that_was_asked_for_stands_beside_the_suggestion(archive):
 
 def test_noise_is_one_cluster_and_says_so(tmp_path):
     noise = np.random.default_rng(5)
-    flat = add_features(make_archive(tmp_path / "n"), change=lambda x: noise.normal(size=(len(x), 6)))
+    flat = make_archive(tmp_path / "n")
+    add_features(flat, "bands", change=lambda x: noise.normal(size=(len(x), 6)))
     report = run_cluster(flat, graph_settings())
     assert report.sizes == (72,)
     assert "No stable clusters." in report.summary()
