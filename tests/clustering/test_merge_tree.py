@@ -94,6 +94,19 @@ def test_gap_by_hand():
     assert np.isnan(gaps.gap[4])  # nothing was joined yet
 
 
+def test_gaps_by_loops(rng):
+    _, links = random_links(rng, 40)
+    tree = merge_tree(group_links(links, np.arange(40) % 20))
+    gaps = merge_gaps(tree, range(2, 20)).set_index("n_clusters")
+    for n_clusters in range(2, 20):
+        done = 20 - n_clusters
+        parents = set(range(20, 20 + done))
+        used = {int(v) for v in tree.linkage[:done, :2].ravel()}
+        tops = [node for node in parents if node not in used]
+        assert gaps.share_joined[n_clusters] == min(tree.shares[node - 20] for node in tops)
+        assert gaps.share_next[n_clusters] == max(tree.shares[done:])
+
+
 def test_bad_tables():
     with pytest.raises(ValueError, match="square and symmetric"):
         merge_tree(np.arange(9.0).reshape(3, 3))

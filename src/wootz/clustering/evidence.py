@@ -59,8 +59,9 @@ def merge_gaps(tree: MergeTree, numbers: Sequence[int]) -> pd.DataFrame:
     -------
     DataFrame
         ``n_clusters``; ``share_joined``, the smallest link share at which one of the clusters was completed
-        (NaN where none was joined from smaller groups); ``share_next``, at which the next two would be;
-        ``gap``, the log of their ratio. Shares below one in a hundred all count as 0.01, as parted.
+        (NaN where none was joined from smaller groups); ``share_next``, the largest at which any
+        two would be joined from here on (a later join can share more than the next one); ``gap``, the log of
+        the ratio of the two. Shares below one in a hundred all count as 0.01, as parted.
     """
     wanted = np.asarray(numbers, int)
     n = tree.n_groups
@@ -72,7 +73,7 @@ def merge_gaps(tree: MergeTree, numbers: Sequence[int]) -> pd.DataFrame:
     starts = np.concatenate([np.full(n, -1), steps])
     joined = np.array([completed[(starts < n - k) & (ends >= n - k)].min() for k in numbers])
     joined = np.where(np.isfinite(joined), joined, np.nan)
-    after = tree.shares[n - wanted]
+    after = np.maximum.accumulate(tree.shares[::-1])[wanted - 2]
     gap = np.log(np.maximum(joined, SHARE_FLOOR) / np.maximum(after, SHARE_FLOOR))
     return pd.DataFrame({"n_clusters": wanted, "share_joined": joined, "share_next": after, "gap": gap})
 
