@@ -16,6 +16,7 @@ from wootz.clustering import (
     structureless,
     suggest,
 )
+from wootz.clustering import hierarchy as hierarchy_module
 from wootz.clustering.hierarchy import hierarchy
 from wootz.clustering.resampling import mean_agreement
 from wootz.errors import WootzError
@@ -195,6 +196,17 @@ def test_micro_clusters_instead_of_louvain(rng):
     found = discover(points, quick(leaves="kmeans", n_micro=20, n_clusters=3, evidence=False), rng=rng)
     assert agreement(found.labels, truth).accuracy == 1
     assert found.hierarchy.tree.n_groups == 20
+
+
+def test_too_many_small_groups_are_found_more_coarsely(rng, monkeypatch):
+    points, _ = blobs(rng, (150, 100, 50))
+    fine = hierarchy(points, quick(), rng=rng)
+    monkeypatch.setattr(hierarchy_module, "MAX_LEAVES", fine.tree.n_groups - 1)
+    coarse = hierarchy(points, quick(), rng=rng)
+    assert 3 <= coarse.tree.n_groups < fine.tree.n_groups
+    monkeypatch.setattr(hierarchy_module, "MAX_LEAVES", 2)
+    with pytest.raises(WootzError, match="more than 2 parts"):
+        hierarchy(points, quick(), rng=rng)
 
 
 @pytest.mark.parametrize(

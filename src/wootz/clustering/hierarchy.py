@@ -14,6 +14,8 @@ from wootz.errors import WootzError
 FEWEST_NEIGHBOURS = 5
 NEIGHBOURS_FRAC = 0.1
 MICRO_ITER = 20
+MAX_LEAVES = 4_000
+LEAST_RESOLUTION = 0.01
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,31 @@ def hierarchy(
         k = fitting_neighbours(len(features), cfg.n_neighbors)
         graph = knn_graph(features, k, rng=rng, weight=cfg.weight)
     if cfg.leaves == "louvain":
-        leaves = louvain(graph.links, cfg.leaf_resolution, rng=rng).labels
+        leaves = small_groups(graph, cfg.leaf_resolution, rng=rng)
     else:
         leaves = micro_clusters(features, cfg.n_micro, rng=rng)
     return Hierarchy(graph, leaves, merge_tree(group_links(graph.links, leaves)))
+
+
+def small_groups(graph: KnnGraph, resolution: float, *, rng: np.random.Generator) -> np.ndarray:
+    """Find Louvain's groups at a high resolution, halved until there are at most 4,000: (N,) int32.
+
+    A tree of more takes minutes and gigabytes.
+
+    Raises
+    ------
+    WootzError
+        If the graph itself is in more parts.
+    """
+    while resolution >= LEAST_RESOLUTION:
+        found = louvain(graph.links, resolution, rng=rng)
+        if found.n_clusters <= MAX_LEAVES:
+            return found.labels
+        resolution /= 2
+    raise WootzError(
+        f"the neighbour graph falls into more than {MAX_LEAVES} parts that are not joined: most tiles have "
+        "copies; leave duplicates out or raise method.n_neighbors."
+    )
 
 
 def fitting_neighbours(n_points: int, wanted: int) -> int:
