@@ -100,6 +100,7 @@ def clusters(archive: Any) -> Part:
     keys = ("n_clusters", "n_tiles", "n_skipped", "silhouette", "stability")
     facts_table = pd.DataFrame([{k: found[k] for k in keys if k in found} | found.get("agreement", {})])
     note = "A cluster is a candidate: an expert names, merges or rejects it."
+    note = f"{found['reasons']} {note}" if found.get("reasons") else note
     shown = f"{min(len(montages), N_MONTAGES)} of {len(montages)}: typical tiles, then outliers."
     blocks = [
         Section("", table=facts_table, note=note),
