@@ -72,11 +72,16 @@ def build_cards(
                 spread={name: _shares(values, inside) for name, values in spread.items()},
                 badges=[badge.text for badge in badges if badge.cluster == cluster],
                 classes=[] if counts is None else [(str(k), int(n)) for k, n in counts.items() if n],
-                stability=None if stability is None else float(stability[cluster]),
+                stability=_measured(stability, cluster),
                 n_images=int(frame["image_id"][inside].nunique()),
             )
         )
     return cards
+
+
+def _measured(stability: Sequence[float] | np.ndarray | None, cluster: int) -> float | None:
+    value = np.nan if stability is None else float(stability[cluster])
+    return value if np.isfinite(value) else None
 
 
 def _known(column: pd.Series) -> pd.Series:
