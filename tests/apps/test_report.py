@@ -130,7 +130,9 @@ def test_every_part_that_runs_leave(archive, tmp_path):
     for name in ("overview.png", "cluster_000.png", "map.png"):
         save_figure(figure, cluster.folder / name)
     (cluster.folder / "clusters.json").write_text(
-        '{"n_clusters": 1, "silhouette": 0.25, "pictures": ["overview.png", "cluster_000.png", "map.png"]}'
+        '{"n_clusters": 1, "silhouette": 0.25, "pictures": ["overview.png", "cluster_000.png", "map.png"],'
+        ' "shortcuts": {"words": ["Clusters follow <brightness>."],'
+        ' "badges": [{"cluster": 0, "text": "all from one image", "p": 0.01, "share": 1.0}]}}'
     )
     page = read(build_report(archive, tmp_path / "r.html"))
     assert "mean IoU of the segmentation 0.800" in page.text
@@ -138,6 +140,8 @@ def test_every_part_that_runs_leave(archive, tmp_path):
     assert "RankMe 9.4 -> 20.1" in page.text
     assert "4.123" in page.text
     assert "0.25" in page.text
+    assert "Clusters follow <brightness>." in page.text
+    assert "all from one image" in page.text
     for missing in ("pretrain", "cluster", "finetune"):
         assert f"wootz {missing} {archive.path}" not in page.text
     assert len(page.sources) == 1 + 1 + 3 + 2  # heat maps, curves, clusters and map, fields and tile grid

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_rand_score, f1_score, normalized_mutual_info_score
 
-from wootz.clustering import agreement, dominant_class
+from wootz.clustering import agreement, dominant_class, overlap
+from wootz.clustering.confusion import confusion_figure, matched_order
 from wootz.errors import WootzError
 
 
@@ -108,3 +109,66 @@ def test_dominant_class_against_loops(rng):
         expected = -1 if len(pixels) < 0.5 * h * w else max(sorted(set(pixels)), key=pixels.count)
         assert value == expected
     assert found[0] == -1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=40))
+def test_best_jaccard_against_sets(pairs):
+    labels, other = (list(column) for column in zip(*pairs, strict=True))
+    found = overlap(labels, other)
+    for row in found.clusters.to_dict("records"):
+        own = {i for i, k in enumerate(labels) if k == row["cluster"]}
+        sets = {k: {i for i, v in enumerate(other) if v == k} for k in set(other)}
+        scores = {k: len(own & s) / len(own | s) for k, s in sets.items()}
+        assert row["n"] == len(own)
+        assert row["jaccard"] == pytest.approx(max(scores.values()))
+        assert scores[row["other"]] == pytest.approx(row["jaccard"])
+    back = overlap(other, labels)
+    assert (found.nmi, found.ari) == pytest.approx((back.nmi, back.ari))
+
+
+def test_overlap_of_a_split_cluster():
+    found = overlap([0] * 10 + [1] * 10, ["a"] * 7 + ["b"] * 3 + ["c"] * 10)
+    assert found.clusters.other.tolist() == ["a", "c"]
+    assert found.clusters.jaccard.tolist() == pytest.approx([0.7, 1.0])
+
+
+def test_rare_class_f1_is_that_of_scikit_learn_after_the_matching(rng):
+    truth = rng.choice(["steel", "layer", "resin", "pore", "crack"], 800, p=[0.5, 0.2, 0.2, 0.07, 0.03])
+    clusters = {"steel": 3, "layer": 1, "resin": 0, "pore": 4, "crack": 2}
+    labels = np.array([clusters[t] for t in truth])
+    wrong = rng.random(800) < 0.25
+    labels[wrong] = rng.integers(0, 5, wrong.sum())
+    found = agreement(labels, truth)
+    assert found.matches == {v: k for k, v in clusters.items()}
+    named = np.array([found.matches[k] for k in labels])
+    rare = [c for c in clusters if (truth == c).mean() < 0.5 / 5]
+    assert set(rare) == {"pore", "crack"}
+    assert found.rare_f1 == pytest.approx(f1_score(truth, named, labels=rare, average="macro"))
+    assert found.figures()["rare_f1"] == found.rare_f1
+    lost = agreement([0] * 30, ["a"] * 28 + ["b"] * 2)
+    assert lost.rare_f1 == 0  # no cluster is left for it
+    even = agreement([0, 0, 1, 1], ["a", "a", "b", "b"])
+    assert even.rare_f1 is None
+    assert "rare_f1" not in even.figures()
+
+
+def test_rejected_tiles_are_counted_among_those_of_known_class():
+    found = agreement([0, -1, 1, -1], ["a", "a", "b", ""])
+    assert found.rejected_frac == pytest.approx(1 / 3)
+    assert found.n_left_out == 2
+
+
+def test_confusion_lies_on_the_diagonal(rng):
+    truth = np.repeat(["a", "b", "c", "d"], [10, 40, 30, 20])
+    labels = np.repeat([5, 2, 4, 9, 7, 1], [10, 22, 18, 30, 15, 5])
+    order = rng.permutation(100)
+    found = agreement(labels[order], truth[order])
+    table = matched_order(found)
+    assert table.columns.tolist() == ["b", "c", "d", "a"]
+    assert table.index.tolist() == [2, 9, 7, 5, 4, 1]  # matched in the order of classes, then the surplus
+    assert table.to_numpy().trace() == found.accuracy * 100
+    assert (table.loc[found.table.index, found.table.columns] == found.table).all().all()
+    axis = confusion_figure(found).axes[0]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["2", "9", "7", "5", "4", "1"]
+    assert "accuracy 0.770" in axis.get_title(loc="left")

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -6,8 +7,8 @@ import pandas as pd
 import pytest
 
 from wootz.archive import Archive
-from wootz.clustering import ClusterConfig, KMeansConfig, cluster, tile_truth
-from wootz.clustering.montage import _read_chosen
+from wootz.clustering import ClusterConfig, GraphConfig, KMeansConfig, cluster, tile_truth
+from wootz.clustering.montage import read_chosen
 from wootz.clustering.sheet import SheetTile, shorten, tile_sheet
 from wootz.errors import WootzError
 from wootz.fields import NewField
@@ -76,6 +77,7 @@ def run_cluster(archive, cfg, *, tiles=None):
 
 def settings(**changes):
     known = {"l2": False, "map": False, "montages": False, "keep_uninformative": True, "n_prototypes": 3}
+    known |= {"shortcuts": False, "permutations": 49, "cards": False}
     method = KMeansConfig(
         spherical=False, n_init=3, n_clusters=changes.pop("n_clusters", 3), n_clusters_max=5
     )
@@ -120,6 +122,69 @@ def test_number_of_clusters_by_sweep_is_shown(archive):
     stored = pd.read_csv(report.folder / "n_clusters.csv")
     assert stored.silhouette.to_numpy() == pytest.approx(report.curve.silhouette.to_numpy())
     assert (report.folder / "n_clusters.png") in report.pictures
+
+
+def add_bands(archive):
+    """Features that part the three bands of a field, whatever the image."""
+    tiles = archive.tiles()
+    noise = np.random.default_rng(6).normal(size=(len(tiles), 5))
+    features = 9 * np.eye(3, 5)[tiles.frame.col.to_numpy() // 32] + noise
+    archive.add_embedding(
+        "bands", tiles.tile_ids, features.astype(np.float32), {"encoder_fingerprint": "made"}
+    )
+
+
+def graph_settings(**changes):
+    method = GraphConfig(umap_silhouette=False, n_clusters_max=6, n_resamples=2, n_noise=1, **changes)
+    return ClusterConfig(
+        method=method,
+        embedding="bands",
+        l2=False,
+        map=False,
+        montages=False,
+        keep_uninformative=True,
+        n_prototypes=3,
+    )
+
+
+def test_default_method_finds_the_number_and_says_why(archive):
+    assert ClusterConfig().method == GraphConfig()
+    add_bands(archive)
+    report = run_cluster(archive, graph_settings())
+    table = archive.tile_table
+    assert report.n_clusters == 3
+    assert set(table.cluster_bands) == {0, 1, 2}
+    assert table.member_bands.between(0, 1).all()
+    assert (table.outlier_bands >= 0).all()
+    for word in ("3 clusters.", "mean Jaccard", "structureless"):
+        assert word in report.summary()
+    stored = pd.read_csv(report.folder / "n_clusters.csv")
+    assert {"gap", "stability", "stability_noise", "seed_agreement"} <= set(stored)
+    suggestion = json.loads((report.folder / "suggestion.json").read_text())
+    assert suggestion["n_clusters"] == 3
+    assert len(suggestion["stability_per_cluster"]) == 3
+    assert (report.folder / "resolutions.csv").exists()
+    assert (report.folder / "n_clusters.png") in report.pictures
+    assert json.loads((report.folder / "clusters.json").read_text())["reasons"] == report.reasons
+
+
+def test_number_that_was_asked_for_stands_beside_the_suggestion(archive):
+    add_bands(archive)
+    report = run_cluster(archive, graph_settings(n_clusters=4))
+    assert report.n_clusters == 4
+    assert report.reasons.startswith("4 clusters as asked for; the evidence says: 3 clusters.")
+
+
+def test_noise_is_one_cluster_and_says_so(tmp_path):
+    noise = np.random.default_rng(5)
+    flat = make_archive(tmp_path / "n")
+    add_features(flat, "bands", change=lambda x: noise.normal(size=(len(x), 6)))
+    report = run_cluster(flat, graph_settings())
+    assert report.sizes == (72,)
+    assert "No stable clusters." in report.summary()
+    assert "silhouette" not in report.summary().splitlines()[1]
+    prototypes = pd.read_parquet(report.folder / "prototypes.parquet")
+    assert set(prototypes.role) == {"medoid", "borderline", "outlier"}
 
 
 def test_same_seed_same_clusters(archive):
@@ -167,7 +232,7 @@ def test_tile_truth_by_hand(archive):
 def test_pictures_carry_image_and_scale(archive):
     tiles = archive.tiles()
     rows = [int(np.flatnonzero(tiles.frame.file.str.startswith(f"s{i}"))[0]) for i in range(2)]
-    shown = _read_chosen(tiles, pd.DataFrame({"row": rows}))
+    shown = read_chosen(tiles, pd.DataFrame({"row": rows}))
     assert shown[rows[0]].caption == "s0_long name #0"
     assert shown[rows[0]].pixel_size_nm == (5.0, 5.0)
     assert np.isnan(shown[rows[1]].pixel_size_nm).all()
@@ -220,7 +285,7 @@ def test_collapsed_encoder(tmp_path):
     [
         (lambda: KMeansConfig(n_clusters=1), "n_clusters=1"),
         (lambda: KMeansConfig(n_clusters_min=5, n_clusters_max=4), "n_clusters_max"),
-        (lambda: ClusterConfig(method="dbscan"), "choose kmeans"),
+        (lambda: ClusterConfig(method="dbscan"), "choose graph or kmeans"),
         (lambda: ClusterConfig(whiten=True), "pca_dim"),
         (lambda: ClusterConfig(n_prototypes=0), "n_prototypes"),
         (lambda: ClusterConfig(truth="", truth_scheme="bands"), "truth=NAME"),

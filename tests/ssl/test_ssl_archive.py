@@ -9,6 +9,7 @@ from wootz.augment import AugmentConfig
 from wootz.encoders import build_encoder, encoder_fingerprint, encoder_provenance, load_encoder, save_encoder
 from wootz.errors import CheckpointError, WootzError
 from wootz.fields import NewField
+from wootz.samescale import SameScale
 from wootz.ssl import EmbedConfig, PretrainConfig, embed, embed_arrays, pretrain
 from wootz.ssl.embedding import encoder_file
 
@@ -106,6 +107,21 @@ def test_name_of_another_encoder_is_refused(archive, tmp_path):
     embed(archive.tiles(), EmbedConfig(encoder="random:small", name="r", seed=1), run=Run(tmp_path))
     with pytest.raises(WootzError, match=r"made by another encoder; choose a new name"):
         embed(archive.tiles(), EmbedConfig(encoder="random:small", name="r", seed=2), run=Run(tmp_path))
+
+
+def test_embedding_at_one_pixel_size(archive, tmp_path):
+    images = archive.images.image_id.tolist()
+    sizes = 10.0 * (1 + np.arange(len(images)) % 2)
+    for column in ("pixel_size_row_nm", "pixel_size_col_nm"):
+        archive.set_image_column(column, images, sizes)
+    tiles, encoder = archive.tiles(), build_encoder("small", generator_seed=3)
+    cfg = EmbedConfig(encoder="random:small", name="same", seed=3, pixel_size_nm=20.0)
+    embed(tiles, cfg, run=Run(tmp_path))
+    pixels = SameScale(tiles, 20.0).scaled(np.arange(len(tiles)))
+    np.testing.assert_allclose(tiles.embedding("same"), embed_arrays(pixels, encoder), atol=1e-5)
+    assert archive.embedding_provenance("same")["pixel_size_nm"] == 20.0
+    with pytest.raises(WootzError, match="made at another pixel size"):
+        embed(tiles, EmbedConfig(encoder="random:small", name="same", seed=3), run=Run(tmp_path))
 
 
 def test_run_ids_and_files_name_encoders(archive, tmp_path):

@@ -16,8 +16,9 @@ from wootz.ssl import PretrainConfig, SamplingConfig, SimCLRConfig, pretrain
 from wootz.ssl.batches import Batches, epoch_rows
 from wootz.ssl.pretraining import pretrain_tiles
 from wootz.ssl.sampling import Sampling, draw_rows, plan_sampling, source_shares
-from wootz.ssl.selection import on_info_bar, select_tiles
+from wootz.ssl.selection import select_tiles
 from wootz.ssl.views import TileBatch
+from wootz.uncutbars import on_info_bar
 
 SIZES = {"a": 400, "b": 100, "c": 25, "d": 1}
 

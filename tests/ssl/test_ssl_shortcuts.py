@@ -12,8 +12,8 @@ from wootz.archive import Archive
 from wootz.errors import WootzError
 from wootz.fields import NewField
 from wootz.ssl import ProbeConfig, probe
-from wootz.ssl.factors import grey_histogram, image_strata, list_factors
-from wootz.ssl.folds import group_folds, halves_within, shuffled_groups, shuffled_within
+from wootz.ssl.folds import group_folds, halves_within
+from wootz.ssl.grey_counts import grey_histogram
 from wootz.ssl.shortcuts import RIDGE, probe_between, probe_within
 
 N_IMAGES, N_TILES = 36, 12
@@ -200,24 +200,6 @@ def test_halves_share_no_pixel(rng):
     assert (halves_within(groups, turned) == halves).all()
 
 
-def test_shuffled_groups_move_whole_images():
-    groups = np.array(["a", "b", "a", "c", "b", "c", "c"])
-    values = np.array(["A", "B", "A", "C", "B", "C", "C"])
-    rows = shuffled_groups(groups, n=300, rng=np.random.default_rng(0))
-    seen = set()
-    for row in rows:
-        given = {g: set(values[row][groups == g]) for g in "abc"}
-        assert all(len(v) == 1 for v in given.values())
-        seen.add("".join(next(iter(given[g])) for g in "abc"))
-    assert seen == {"ABC", "ACB", "BAC", "BCA", "CAB", "CBA"}
-    within = shuffled_within(groups, n=200, rng=np.random.default_rng(0))
-    assert (groups[within] == groups).all()
-    assert (np.sort(within, axis=1) == np.arange(7)).all()
-    assert {tuple(w[[3, 5, 6]]) for w in within} == {
-        (i, j, k) for i in (3, 5, 6) for j in (3, 5, 6) for k in (3, 5, 6) if len({i, j, k}) == 3
-    }
-
-
 # archives --------------------------------------------------------------------------------------------------
 
 
@@ -288,21 +270,6 @@ def test_embeddings_are_chosen_or_asked_for(archive, tmp_path):
     few = archive.tiles(images=archive.images.image_id[:2].tolist())
     with pytest.raises(WootzError, match="32 tiles are too few"):
         probe(few, ProbeConfig(embedding="a"), run=Run(tmp_path))
-
-
-def test_factors_come_from_columns_that_differ(archive):
-    frame = archive.tiles().frame
-    names = [f.name for f in list_factors(frame, np.arange(len(frame), dtype=float), columns=[])]
-    assert names == ["specimen", "instrument", "magnification", "mean brightness"]
-    mixed = frame.assign(
-        origin=np.where(frame.file == "0.tif", "rendered", ""),
-        info_bar_rows=np.where(frame.file == "1.tif", "100:128", ""),
-        bit_depth=np.where(frame.file == "2.tif", 16, 8),
-    )
-    names = [f.name for f in list_factors(mixed, np.zeros(len(frame)), columns=["tilt_deg", "image_id"])]
-    assert {"real or rendered", "info bar in the file", "bit depth", "image_id"} <= set(names)
-    assert "mean brightness" not in names
-    assert len(np.unique(image_strata(frame))) == 16  # 4 specimens x 2 instruments x 2 magnifications
 
 
 def test_grey_histogram_is_counted_tile_by_tile(rng):

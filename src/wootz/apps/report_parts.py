@@ -95,19 +95,35 @@ def clusters(archive: Any) -> Part:
     found = json.loads((run / "clusters.json").read_text())
     named = [run / name for name in found.get("pictures", [])]
     maps = [p for p in named if p.name.startswith("map")]
-    rest = [p for p in named if not p.name.startswith(("map", "cluster_"))]
+    rest = [p for p in named if not p.name.startswith(("map", "cluster_", "shortcuts"))]
     montages = [p for p in named if p.name.startswith("cluster_")]
     keys = ("n_clusters", "n_tiles", "n_skipped", "silhouette", "stability")
     facts_table = pd.DataFrame([{k: found[k] for k in keys if k in found} | found.get("agreement", {})])
     note = "A cluster is a candidate: an expert names, merges or rejects it."
+    note = f"{found['reasons']} {note}" if found.get("reasons") else note
     shown = f"{min(len(montages), N_MONTAGES)} of {len(montages)}: typical tiles, then outliers."
     blocks = [
         Section("", table=facts_table, note=note),
         Section("Map of the embedding", figure=maps, note="Neighbours are alike; far distances mean little."),
         Section("Overview", figure=rest),
+        *_followed(run, found.get("shortcuts") or {}),
         Section("One montage per cluster", figure=montages[:N_MONTAGES], note=shown, folded=True),
     ]
     return Part("clusters", "Candidate classes", [b for b in blocks if b.table is not None or b.figure])
+
+
+def _followed(run: Path, found: dict[str, Any]) -> list[Section]:
+    """Show what clusters follow beside the material: in words, drawn, and as badges."""
+    if not found:
+        return []
+    words = "".join(f"<li>{_escaped(line)}</li>" for line in found["words"])
+    badges = pd.DataFrame(found["badges"], columns=["cluster", "text", "p"])
+    badges.columns = ["cluster", "badge", "p"]
+    title = "What clusters follow beside the material"
+    note = "Tested against shuffled images, and corrected for the number of tests."
+    return [
+        Section(title, html=f"<ul>{words}</ul>", figure=run / "shortcuts.png", table=badges, note=note),
+    ]
 
 
 def pretraining(archive: Any) -> Part:

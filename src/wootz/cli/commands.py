@@ -100,7 +100,12 @@ COMMANDS: dict[str, Command] = {
         "wootz.clustering.config:ClusterConfig",
         "wootz.cli.verbs:cluster",
         (1, 1),
-        {"method": {"kmeans": "wootz.clustering.config:KMeansConfig"}},
+        {
+            "method": {
+                "graph": "wootz.clustering.config:GraphConfig",
+                "kmeans": "wootz.clustering.config:KMeansConfig",
+            }
+        },
     ),
     "finetune": Command(
         "a few labels -> segmentation or anomaly head",

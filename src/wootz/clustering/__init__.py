@@ -6,23 +6,59 @@ Everything but the options is loaded on first use, so that ``wootz --help`` does
 from importlib import import_module
 from typing import Any
 
-from wootz.clustering.config import ClusterConfig, KMeansConfig
+from wootz.clustering.config import ClusterConfig, GraphConfig, KMeansConfig
 
 _EXPORTS = {  # a submodule becomes an attribute of its package, so none may share a function's name
     "cluster": "adapter",
+    "Discovery": "discovery",
+    "discover": "discovery",
+    "Evidence": "evidence",
+    "gather_evidence": "evidence",
+    "merge_gaps": "evidence",
+    "evidence_figure": "evidence_panel",
     "CentroidDistances": "exemplars",
     "distances_to_centroids": "exemplars",
     "outlier_scores": "exemplars",
     "prototypes": "exemplars",
+    "KnnGraph": "graph",
+    "knn_graph": "graph",
+    "Hierarchy": "hierarchy",
+    "micro_clusters": "hierarchy",
+    "Links": "links",
+    "LouvainResult": "communities",
+    "louvain": "communities",
+    "modularity": "communities",
     "KMeansResult": "lloyd",
     "kmeans": "lloyd",
+    "Overlap": "overlaps",
+    "overlap": "overlaps",
+    "Association": "association",
+    "associate": "association",
+    "associate_images": "association",
+    "Badge": "badges",
+    "fit_standardisation": "standardise",
+    "Remedy": "remedies",
+    "Shortcuts": "shortcut_section",
+    "Survey": "survey",
+    "survey_factors": "survey",
+    "try_remedies": "remedies",
     "UmapResult": "maps",
     "umap_coordinates": "maps",
+    "MergeTree": "mergetree",
+    "group_links": "mergetree",
+    "merge_tree": "mergetree",
+    "membership_share": "outlying",
+    "neighbour_outliers": "outlying",
     "Projection": "preprocess",
     "fit_pca": "preprocess",
     "l2_normalise": "preprocess",
     "project": "preprocess",
     "ClusterReport": "report",
+    "best_jaccard": "resampling",
+    "cluster_stability": "resampling",
+    "structureless": "noise",
+    "Suggestion": "suggestion",
+    "suggest": "suggestion",
     "Sweep": "sweep",
     "silhouette_sweep": "sweep",
     "Agreement": "truth",
@@ -31,7 +67,7 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "tile_truth": "truth",
 }
 
-__all__ = ["ClusterConfig", "KMeansConfig", *_EXPORTS]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["ClusterConfig", "GraphConfig", "KMeansConfig", *_EXPORTS]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

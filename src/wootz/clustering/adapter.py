@@ -1,19 +1,30 @@
 """``wootz cluster``: an embedding of a TileSet in, columns, tables, pictures and a report out."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from wootz.clustering.config import ClusterConfig, KMeansConfig, cluster_column, map_columns, outlier_column
-from wootz.clustering.exemplars import distances_to_centroids, outlier_scores, prototypes
-from wootz.clustering.lloyd import KMeansResult, kmeans
+from wootz.clustering.config import (
+    ClusterConfig,
+    GraphConfig,
+    KMeansConfig,
+    cluster_column,
+    map_columns,
+    member_column,
+    outlier_column,
+)
+from wootz.clustering.confusion import confusion_figure
+from wootz.clustering.examining import draw_cards, examine, prepare
+from wootz.clustering.exemplars import prototypes
+from wootz.clustering.fitting import Fit, fit, write_evidence
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
 from wootz.clustering.montage import write_montages
-from wootz.clustering.preprocess import check_features, fit_pca, l2_normalise, project
 from wootz.clustering.report import ClusterReport
-from wootz.clustering.sweep import Sweep, silhouette, silhouette_sweep, sweep_figure
+from wootz.clustering.sweep import silhouette
 from wootz.clustering.truth import Agreement, agreement, tile_truth
 from wootz.errors import ArchiveError, WootzError
 from wootz.plotting import save_figure
@@ -31,9 +42,11 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     tiles : TileSet
     cfg : ClusterConfig
     run : Run
-        Its folder receives ``overview.png``, ``cluster_*.png``, ``map.png``, ``prototypes.parquet``,
-        ``clusters.json``; after a sweep ``n_clusters.csv`` and ``n_clusters.png``; with known classes
-        ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
+        Its folder receives ``cards.html``, ``overview.png``, ``cluster_*.png``, ``map.png``,
+        ``shortcuts.png``, ``prototypes.parquet``, ``clusters.json``; where the number of clusters was looked
+        for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv`` and
+        ``suggestion.json``; with known classes ``confusion.png``, ``confusion.csv``, ``classes.csv`` and
+        ``map_truth.png``.
 
     Returns
     -------
@@ -54,44 +67,58 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         tiles = tiles.select(~tiles.frame.uninformative.fillna(False).to_numpy(bool))
     _check_count(tiles, cfg.method, n_all=n_all)
     rng = np.random.default_rng(cfg.seed)
-    features = _prepare(tiles.embedding(embedding), cfg)
+    prepared = prepare(tiles, embedding, cfg, l2=cfg.l2 or _is_spherical(cfg))
+    features = prepared.features
     say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
-    fit, sweep = _fit(features, cfg.method, rng=rng)
-    against = _agreement(tiles, fit.labels, column=cfg.truth)
-    chosen = _store(tiles, features, fit, name=name, n_each=cfg.n_prototypes, folder=folder)
+    found = fit(features, cfg.method, rng=rng)
+    against = _agreement(tiles, found.labels, column=cfg.truth)
+    chosen = _store(tiles, found, name=name, n_each=cfg.n_prototypes, folder=folder)
     pictures = []
     if cfg.montages:
-        titles = _titles(tiles, fit, against)
-        pictures += write_montages(tiles, chosen, labels=fit.labels, titles=titles, folder=folder)
-    pictures += _draw_map(tiles, features, fit.labels, cfg=cfg, name=name, rng=rng, folder=folder)
-    pictures += _write_tables(sweep, against, folder=folder)
+        titles = _titles(tiles, found, against)
+        pictures += write_montages(tiles, chosen, labels=found.labels, titles=titles, folder=folder)
+    pictures += _draw_map(tiles, features, found.labels, cfg=cfg, name=name, rng=rng, folder=folder)
+    pictures += write_evidence(found, folder)
+    pictures += _write_agreement(against, folder=folder)
+    refit = _refit(cfg, found.n_clusters)
+    shortcuts = examine(tiles, found.labels, prepared, refit=refit, cfg=cfg, rng=rng, folder=folder)
+    pictures += [] if shortcuts is None else shortcuts.pictures
+    title = f"{name}: {found.n_clusters} clusters of {len(tiles)} tiles"
+    about = {"labels": found.labels, "centroids": found.centroids, "stability": found.stabilities}
+    about |= {"shortcuts": shortcuts, "against": against}
+    page = draw_cards(tiles, chosen, prepared, cfg=cfg, folder=folder, title=title, **about)
     sample = rng.permutation(len(tiles))[:SILHOUETTE_SAMPLE]
     report = ClusterReport(
         name=name,
-        n_clusters=fit.n_clusters,
-        sizes=tuple(np.bincount(fit.labels).tolist()),
+        method=cfg.method.name,
+        n_clusters=found.n_clusters,
+        sizes=tuple(np.bincount(found.labels).tolist()),
         n_tiles=len(tiles),
         n_skipped=n_all - len(tiles),
-        silhouette=silhouette(features[sample], fit.labels[sample], spherical=cfg.method.spherical),
-        stability=fit.stability,
+        silhouette=silhouette(features[sample], found.labels[sample], spherical=_is_spherical(cfg)),
+        stability=found.stability,
         agreement=against,
-        curve=None if sweep is None else sweep.curve,
+        curve=found.curve,
+        reasons=found.reasons,
         folder=folder,
         pictures=tuple(pictures),
+        shortcuts=shortcuts,
+        page=page,
     )
     write_json(folder / "clusters.json", report.outputs())
     return report
 
 
-def _write_tables(sweep: Sweep | None, against: Agreement | None, *, folder: Path) -> list[Path]:
-    """Write the curve over the number of clusters and the agreement, where there are any."""
-    if against is not None:
-        against.table.to_csv(folder / "confusion.csv")
-        against.per_class.to_csv(folder / "classes.csv", index=False)
-    if sweep is None:
+def _write_agreement(against: Agreement | None, *, folder: Path) -> list[Path]:
+    if against is None:
         return []
-    sweep.curve.to_csv(folder / "n_clusters.csv", index=False)
-    return [save_figure(sweep_figure(sweep), folder / "n_clusters.png")]
+    against.table.to_csv(folder / "confusion.csv")
+    against.per_class.to_csv(folder / "classes.csv", index=False)
+    return [save_figure(confusion_figure(against), folder / "confusion.png")]
+
+
+def _is_spherical(cfg: ClusterConfig) -> bool:
+    return isinstance(cfg.method, KMeansConfig) and cfg.method.spherical
 
 
 def _with_truth(tiles: Any, *, scheme: str, column: str) -> Any:
@@ -112,8 +139,8 @@ def _only_embedding(archive: Any) -> str:
     )
 
 
-def _check_count(tiles: Any, method: KMeansConfig, *, n_all: int) -> None:
-    wanted = method.n_clusters or method.n_clusters_min
+def _check_count(tiles: Any, method: KMeansConfig | GraphConfig, *, n_all: int) -> None:
+    wanted = method.n_clusters or (method.n_clusters_min if isinstance(method, KMeansConfig) else 2)
     if len(tiles) < max(wanted, 3):
         skipped = (
             f" ({n_all - len(tiles)} of {n_all} are flagged as uninformative)" if n_all > len(tiles) else ""
@@ -124,22 +151,17 @@ def _check_count(tiles: Any, method: KMeansConfig, *, n_all: int) -> None:
         )
 
 
-def _prepare(features: np.ndarray, cfg: ClusterConfig) -> np.ndarray:
-    features = check_features(features)
-    if cfg.pca_dim is not None:
-        features = project(features, fit_pca(features, cfg.pca_dim), whiten=cfg.whiten)
-    return l2_normalise(features) if cfg.l2 or cfg.method.spherical else features
+def _refit(cfg: ClusterConfig, n_clusters: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what clusters prepared features with the same options and a given number of clusters."""
 
+    def refit(features: np.ndarray) -> np.ndarray:
+        changes: dict[str, Any] = {"n_clusters": n_clusters}
+        if isinstance(cfg.method, GraphConfig):
+            changes |= {"resolution": None, "evidence": False}
+        method = replace(cfg.method, **changes)
+        return fit(features, method, rng=np.random.default_rng(cfg.seed)).labels
 
-def _fit(
-    features: np.ndarray, method: KMeansConfig, *, rng: np.random.Generator
-) -> tuple[KMeansResult, Sweep | None]:
-    """Cluster with the number that was asked for, or with the best of a sweep."""
-    options = {"rng": rng, "n_init": method.n_init, "n_iter": method.n_iter, "spherical": method.spherical}
-    if method.n_clusters is not None:
-        return kmeans(features, method.n_clusters, **options), None
-    sweep = silhouette_sweep(features, range(method.n_clusters_min, method.n_clusters_max + 1), **options)
-    return sweep.best, sweep
+    return refit
 
 
 def _agreement(tiles: Any, labels: np.ndarray, *, column: str) -> Agreement | None:
@@ -150,17 +172,18 @@ def _agreement(tiles: Any, labels: np.ndarray, *, column: str) -> Agreement | No
     return agreement(labels, truth.to_numpy()) if known.any() else None
 
 
-def _store(
-    tiles: Any, features: np.ndarray, fit: KMeansResult, *, name: str, n_each: int, folder: Path
-) -> pd.DataFrame:
+def _store(tiles: Any, found: Fit, *, name: str, n_each: int, folder: Path) -> pd.DataFrame:
     """Write cluster numbers, outlier scores and the table of prototypes; return the latter with positions."""
     frame = tiles.frame
-    distances = distances_to_centroids(features, fit.labels, fit.centroids)
-    scores = outlier_scores(distances.own, fit.labels)
     tile_ids = frame.tile_id.to_numpy()
-    _set_column(tiles.archive, cluster_column(name), tile_ids, values=pd.array(fit.labels, "Int64"))
-    _set_column(tiles.archive, outlier_column(name), tile_ids, values=pd.array(scores, "Float64"))
-    chosen = prototypes(distances, fit.labels, n_each=n_each, groups=frame.image_id.to_numpy())
+    columns: dict[str, Any] = {cluster_column(name): pd.array(found.labels, "Int64")}
+    columns[outlier_column(name)] = pd.array(found.outlier_score, "Float64")
+    if found.membership is not None:
+        columns[member_column(name)] = pd.array(found.membership, "Float64")
+    for column, values in columns.items():
+        _set_column(tiles.archive, column, tile_ids, values=values)
+    groups = frame.image_id.to_numpy()
+    chosen = prototypes(found.distances, found.labels, n_each=n_each, groups=groups)
     at = frame.iloc[chosen.row.to_numpy()].reset_index(drop=True)
     where = at[["tile_id", "image_id", "row", "col", "height", "width"]]
     table = pd.concat([chosen.drop(columns="row"), where], axis=1)
@@ -174,9 +197,9 @@ def _set_column(archive: Any, column: str, tile_ids: np.ndarray, *, values: Any)
     archive.set_tile_column(column, every, pd.Series(values, index=tile_ids).reindex(every))
 
 
-def _titles(tiles: Any, fit: KMeansResult, against: Agreement | None) -> list[str]:
+def _titles(tiles: Any, found: Fit, against: Agreement | None) -> list[str]:
     """Word the head of each montage: size, spread over images and specimens, known classes."""
-    frame = tiles.frame.assign(cluster_=fit.labels)
+    frame = tiles.frame.assign(cluster_=found.labels)
     titles = []
     for k, part in frame.groupby("cluster_"):
         text = f"cluster {k}: {len(part)} tiles ({len(part) / len(frame):.0%})"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wootz.clustering.compiled import compiled
 from wootz.clustering.preprocess import check_features, l2_normalise
 from wootz.errors import WootzError
 
@@ -153,8 +154,19 @@ def nearest_centroid(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndar
     index.add(np.ascontiguousarray(centroids, np.float32))
     labels = index.search(np.ascontiguousarray(points, np.float32), 1)[1][:, 0].astype(np.int32)
     # faiss expands |x|^2 - 2xc + |c|^2 in single precision, which loses small distances: computed again
-    residual = points.astype(np.float64) - centroids[labels]
-    return labels, np.einsum("ij,ij->i", residual, residual)
+    return labels, _squared_residuals(np.asarray(points), np.asarray(centroids), labels)
+
+
+@compiled
+def _squared_residuals(points: np.ndarray, centroids: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    out = np.empty(len(points))
+    for i in range(len(points)):
+        total = 0.0
+        for j in range(points.shape[1]):
+            residual = np.float64(points[i, j]) - np.float64(centroids[labels[i], j])
+            total += residual * residual
+        out[i] = total
+    return out
 
 
 def _one_restart(
@@ -164,7 +176,7 @@ def _one_restart(
     import faiss
 
     centroids = _plus_plus(points, n_clusters, rng=rng)
-    labels, squared = nearest_centroid(points, centroids)
+    labels, squared = np.zeros(len(points), np.int32), np.full(len(points), np.inf)
     seed = int(rng.integers(2**31))
     for done in range(0, n_iter, ROUND_ITER):
         fit = faiss.Kmeans(
@@ -183,29 +195,39 @@ def _one_restart(
         if gain < 0:
             break
         centroids, labels, squared = new_centroids, new_labels, new_squared
-        if gain <= TOLERANCE * squared.sum():
+        if np.isfinite(gain) and gain <= TOLERANCE * squared.sum():
             break
     return labels, centroids, float(squared.sum())
 
 
 def _plus_plus(points: np.ndarray, n_clusters: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Draw starting centroids with probability proportional to the squared distance to those drawn before."""
+    """Draw starting centroids with probability proportional to the squared distance to those drawn before.
+
+    Each is the best of a few draws, as Arthur & Vassilvitskii propose in their section 5.
+    """
     n_candidates = min(len(points), max(10_000, SEEDING_POINTS * n_clusters))
     rows = rng.choice(len(points), n_candidates, replace=False) if n_candidates < len(points) else slice(None)
     pool = points[rows]
     norms = np.einsum("ij,ij->i", pool, pool, dtype=np.float64)
-    picked = [int(rng.integers(len(pool)))]
-    squared = np.full(len(pool), np.inf)
-    while True:
-        last = picked[-1]
-        distance = norms - 2.0 * (pool @ pool[last]) + norms[last]
-        squared = np.minimum(squared, np.clip(distance, 0, None))
+    n_trials = 2 + int(np.log(n_clusters))
+    first = int(rng.integers(len(pool)))
+    squared = _squared_to(pool, norms, [first])[0]
+    picked = [first]
+    while len(picked) < n_clusters:
         squared[picked] = 0.0
-        if len(picked) == n_clusters:
-            return np.ascontiguousarray(pool[picked])
         total = squared.sum()
-        weights = squared / total if total > 0 else (squared == 0) / len(pool)
-        picked.append(int(rng.choice(len(pool), p=weights)))
+        weights = squared / total if total > 0 else np.full(len(pool), 1 / len(pool))
+        trials = rng.choice(len(pool), n_trials, p=weights).tolist()
+        left = np.minimum(squared, _squared_to(pool, norms, trials))
+        best = int(left.sum(axis=1).argmin())
+        picked.append(trials[best])
+        squared = left[best]
+    return np.ascontiguousarray(pool[picked])
+
+
+def _squared_to(pool: np.ndarray, norms: np.ndarray, rows: list[int]) -> np.ndarray:
+    """Return the squared distances of all points to some of them: (n_rows, M)."""
+    return np.clip(norms - 2.0 * (pool[rows] @ pool.T) + norms[rows][:, None], 0, None)
 
 
 def _unit_rows(points: np.ndarray) -> np.ndarray:

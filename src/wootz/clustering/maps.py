@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,8 +25,8 @@ class UmapResult:
     ----------
     rows : (M,) int64
         Positions of the mapped tiles, ascending; all of them unless there are more than the sample allows.
-    coordinates : (M, 2) float32
-        Vertical and horizontal position (row, col), without unit.
+    coordinates : (M, n_components) float32
+        On a map vertical and horizontal position (row, col), without unit.
     """
 
     rows: np.ndarray
@@ -40,6 +40,7 @@ def umap_coordinates(
     n_neighbours: int = 15,
     min_dist: float = 0.1,
     n_max: int = 200_000,
+    n_components: int = 2,
 ) -> UmapResult:
     """Lay tiles out on a plane so that neighbours in the features stay neighbours.
 
@@ -54,6 +55,8 @@ def umap_coordinates(
     min_dist : float, 0 to 1
     n_max : int
         Above it a random sample of this size is mapped, and `rows` says which.
+    n_components : int, >= 2
+        Two for a map; more to measure silhouettes in.
 
     Raises
     ------
@@ -76,22 +79,21 @@ def umap_coordinates(
     rows = np.arange(len(points))
     if len(points) > n_max:
         rows = np.sort(rng.choice(len(points), n_max, replace=False))
-    layout = _layout(
-        points[rows], seed=int(rng.integers(2**31)), n_neighbours=n_neighbours, min_dist=min_dist
-    )
+    seed = int(rng.integers(2**31))
+    options = {"n_neighbors": n_neighbours, "min_dist": min_dist, "n_components": n_components}
+    layout = _layout(points[rows], seed=seed, options=options)
     return UmapResult(rows, layout[:, ::-1].astype(np.float32))
 
 
-def _layout(points: np.ndarray, *, seed: int, n_neighbours: int, min_dist: float) -> np.ndarray:
+def _layout(points: np.ndarray, *, seed: int, options: dict[str, Any]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap warns about its own dependencies and about disconnected groups
         from umap import UMAP
 
-        k = min(n_neighbours, len(points) - 1)
+        k = min(options["n_neighbors"], len(points) - 1)
         few = len(points) < 50  # the spectral start needs more points than it has eigenvectors
         model = UMAP(
-            n_neighbors=k,
-            min_dist=min_dist,
+            **(options | {"n_neighbors": k}),
             random_state=seed,
             n_jobs=1,
             init="random" if few else "spectral",

@@ -41,12 +41,12 @@ def write_montages(
     list of Path
         ``overview.png`` (medoids of the clusters), then ``cluster_000.png`` and so on.
     """
-    pictures = _read_chosen(tiles, chosen)
+    pictures = read_chosen(tiles, chosen)
     n_clusters = len(titles)
     overview = [
         (
             f"{k} (n={int((labels == k).sum())})",
-            _row(pictures, chosen, cluster=k, role="medoid")[:OVERVIEW_TILES],
+            _shown(pictures, chosen, cluster=k, role="medoid")[:OVERVIEW_TILES],
         )
         for k in range(min(n_clusters, OVERVIEW_CLUSTERS))
     ]
@@ -54,13 +54,13 @@ def write_montages(
     first += f", the largest {OVERVIEW_CLUSTERS} shown" if n_clusters > OVERVIEW_CLUSTERS else ""
     paths = [save_figure(tile_sheet(overview, title=first), folder / "overview.png")]
     for k in track(range(n_clusters), title="drawing clusters"):
-        rows = [(name, _row(pictures, chosen, cluster=k, role=role)) for role, name in ROWS]
+        rows = [(name, _shown(pictures, chosen, cluster=k, role=role)) for role, name in ROWS]
         sheet = tile_sheet([row for row in rows if row[1]], title=titles[k])
         paths.append(save_figure(sheet, folder / f"cluster_{k:03d}.png"))
     return paths
 
 
-def _read_chosen(tiles: Any, chosen: pd.DataFrame) -> dict[int, SheetTile]:
+def read_chosen(tiles: Any, chosen: pd.DataFrame) -> dict[int, SheetTile]:
     """Read the pixels of the chosen tiles and say from which image and with which pixel size they are."""
     rows = np.unique(chosen.row.to_numpy())
     frame = tiles.frame.iloc[rows]
@@ -74,11 +74,20 @@ def _read_chosen(tiles: Any, chosen: pd.DataFrame) -> dict[int, SheetTile]:
     }
 
 
-def _row(pictures: dict[int, SheetTile], chosen: pd.DataFrame, *, cluster: int, role: str) -> list[SheetTile]:
+def _shown(
+    pictures: dict[int, SheetTile], chosen: pd.DataFrame, *, cluster: int, role: str
+) -> list[SheetTile]:
+    return [tile for _, tile in tile_row(pictures, chosen, cluster=cluster, role=role)]
+
+
+def tile_row(
+    pictures: dict[int, SheetTile], chosen: pd.DataFrame, *, cluster: int, role: str
+) -> list[tuple[int, SheetTile]]:
+    """List (row, tile) of the tiles that have a role in a cluster, each with what made it be chosen."""
     part = chosen.loc[(chosen.cluster == cluster) & (chosen.role == role)].sort_values(by="rank")
     tiles = []
     for record in part.to_dict("records"):
-        tile = pictures[int(record["row"])]
+        row = int(record["row"])
         match role:
             case "borderline":
                 note = f"margin {record['margin']:.2f}"
@@ -86,5 +95,6 @@ def _row(pictures: dict[int, SheetTile], chosen: pd.DataFrame, *, cluster: int, 
                 note = f"{record['outlier_score']:.1f}x median"
             case _:
                 note = ""
-        tiles.append(SheetTile(tile.image, tile.caption, tile.pixel_size_nm, note))
+        tile = pictures[row]
+        tiles.append((row, SheetTile(tile.image, tile.caption, tile.pixel_size_nm, note)))
     return tiles

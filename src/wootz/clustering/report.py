@@ -1,5 +1,6 @@
 """The result of ``wootz cluster``."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from wootz.clustering.config import cluster_column
+from wootz.clustering.shortcut_section import Shortcuts
 from wootz.clustering.truth import Agreement
 
 
@@ -23,15 +25,25 @@ class ClusterReport:
         Tiles per cluster, largest first.
     n_tiles, n_skipped : int
         Tiles clustered, and tiles left out because they are flagged as uninformative.
-    silhouette, stability : float
-        Mean silhouette (-1 to 1, on at most 5,000 tiles) and mean adjusted Rand index between restarts.
+    silhouette : float
+        Mean silhouette (-1 to 1, on at most 5,000 tiles); NaN where there is one cluster.
+    stability : float
+        k-means: mean adjusted Rand index between restarts; graph: mean best Jaccard over subsamples. NaN
+        where it was not measured.
     agreement : Agreement or None
         Against known classes, where there are any.
     curve : DataFrame or None
-        Silhouette over the number of clusters, where the number was chosen by a sweep.
+        Evidence over the number of clusters, where it was gathered.
     folder : Path
     pictures : tuple of Path
         Overview, one montage per cluster, then map and curve.
+    method : str
+    reasons : str
+        Why there are so many clusters, or none; empty where nobody asked.
+    shortcuts : Shortcuts or None
+        What clusters follow beside the material, where it was asked.
+    page : Path or None
+        A card for each cluster.
     """
 
     name: str
@@ -45,6 +57,10 @@ class ClusterReport:
     curve: pd.DataFrame | None
     folder: Path
     pictures: tuple[Path, ...]
+    method: str = "kmeans"
+    reasons: str = ""
+    shortcuts: Shortcuts | None = None
+    page: Path | None = None
 
     @property
     def column(self) -> str:
@@ -57,7 +73,8 @@ class ClusterReport:
         what = f"{self.n_clusters} clusters of {self.n_tiles} tiles{skipped} in column {self.column}"
         lines = [
             f"{what}, {self.sizes[-1]} to {self.sizes[0]} tiles each",
-            f"silhouette {self.silhouette:.2f}, agreement between restarts {self.stability:.2f} (ARI)",
+            *self._scores(),
+            *([self.reasons] if self.reasons else []),
         ]
         if self.agreement is not None:
             a = self.agreement
@@ -66,9 +83,22 @@ class ClusterReport:
                 f"accuracy {a.accuracy:.3f} (one to one), purity {a.purity:.3f}, "
                 f"NMI {a.nmi:.3f}, ARI {a.ari:.3f}"
             )
-        if self.pictures:
-            lines.append(f"look at {self.pictures[0]} and the other pictures beside it")
+        if self.shortcuts is not None:
+            lines += self.shortcuts.words
+        if self.page or self.pictures:
+            lines.append(f"look at {self.page or self.pictures[0]} and the pictures beside it")
         return "\n".join(lines)
+
+    def _scores(self) -> list[str]:
+        found = [f"silhouette {self.silhouette:.2f}"] if math.isfinite(self.silhouette) else []
+        if math.isfinite(self.stability):
+            between, unit = (
+                ("stability in subsamples", "mean Jaccard")
+                if self.method == "graph"
+                else ("agreement between restarts", "ARI")
+            )
+            found.append(f"{between} {self.stability:.2f} ({unit})")
+        return [", ".join(found)] if found else []
 
     def outputs(self) -> dict[str, Any]:
         """Return the figures of the report as plain values, for the table of runs."""
@@ -81,6 +111,10 @@ class ClusterReport:
             "n_skipped": self.n_skipped,
             "silhouette": self.silhouette,
             "stability": self.stability,
+            "method": self.method,
+            "reasons": self.reasons,
             "agreement": scores,
             "pictures": [path.name for path in self.pictures],
+            "page": None if self.page is None else self.page.name,
+            "shortcuts": None if self.shortcuts is None else self.shortcuts.outputs(),
         }

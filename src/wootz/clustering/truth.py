@@ -11,6 +11,7 @@ from wootz.errors import WootzError
 from wootz.progress import track
 
 IGNORE = 255
+RARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Agreement:
         Normalised mutual information (arithmetic mean) and adjusted Rand index.
     n, n_left_out : int
         Tiles compared, and tiles without a known class or without a cluster.
+    rejected_frac : float in [0, 1]
+        Share of the tiles of known class that are in no cluster.
+    rare_f1 : float in [0, 1] or None
+        Mean F1 of the rare classes under the matching: those with less than half as many tiles as each would
+        have if all were of one size. 0 for a class without a cluster; None where no class is rare.
     table : DataFrame
         Counts, one row a cluster, one column a class.
     matches : dict
@@ -42,23 +48,20 @@ class Agreement:
     ari: float
     n: int
     n_left_out: int
+    rejected_frac: float
+    rare_f1: float | None
     table: pd.DataFrame
     matches: dict
     per_class: pd.DataFrame
 
     def figures(self) -> dict[str, float]:
-        """Return the four scores and the number of tiles by name."""
-        return {
-            "accuracy": self.accuracy,
-            "purity": self.purity,
-            "nmi": self.nmi,
-            "ari": self.ari,
-            "n": self.n,
-        }
+        """Return the scores and the number of tiles by name; `rare_f1` only where a class is rare."""
+        names = ("accuracy", "purity", "nmi", "ari", "n", "rejected_frac", "rare_f1")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def agreement(labels: Sequence | np.ndarray, truth: Sequence | np.ndarray) -> Agreement:
-    """Compare clusters with known classes; the numbers of clusters and classes may differ.
+    """Compare clusters with known classes, or with other clusters; the numbers of both may differ.
 
     Parameters
     ----------
@@ -87,7 +90,8 @@ def agreement(labels: Sequence | np.ndarray, truth: Sequence | np.ndarray) -> Ag
     found, known = pd.Series(np.asarray(labels)), pd.Series(np.asarray(truth))
     if len(found) != len(known):
         raise WootzError(f"{len(found)} clusters and {len(known)} known classes cannot be compared.")
-    keep = _is_known(found) & _is_known(known)
+    of_class = _is_known(known)
+    keep = _is_known(found) & of_class
     if not keep.any():
         raise WootzError(
             "no tile has both a cluster and a known class; annotate some images or check the column."
@@ -104,6 +108,8 @@ def agreement(labels: Sequence | np.ndarray, truth: Sequence | np.ndarray) -> Ag
         ari=float(adjusted_rand_score(known, found)),
         n=int(counts.sum()),
         n_left_out=int((~keep).sum()),
+        rejected_frac=float(1 - keep.sum() / of_class.sum()),
+        rare_f1=_rare_f1(per_class),
         table=table,
         matches=matches,
         per_class=per_class,
@@ -135,6 +141,11 @@ def _match(table: pd.DataFrame) -> tuple[dict, pd.DataFrame]:
         )
     matches = {table.index[i]: table.columns[j] for i, j in zip(rows, cols, strict=True) if counts[i, j] > 0}
     return matches, pd.DataFrame(records)
+
+
+def _rare_f1(per_class: pd.DataFrame) -> float | None:
+    rare = per_class["n"] < RARE * per_class["n"].sum() / len(per_class)
+    return float(per_class.loc[rare, "f1"].mean()) if rare.any() else None
 
 
 def _is_known(column: pd.Series) -> pd.Series:

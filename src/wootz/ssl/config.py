@@ -106,6 +106,9 @@ class EmbedConfig:
         "", "File, run id, or random:small, imagenet:resnet18 ... to compare with; empty: the newest run"
     )
     name: str = option("", "Name of the embedding; empty: the run's method, or random")
+    pixel_size_nm: float | None = option(
+        None, "Read all tiles at this pixel size; best the coarsest of the images", unit="nm, > 0"
+    )
     batch_size: int = option(256, "Tiles per forward pass")
     shard_rows: int = option(16384, "Tiles per stored shard: what a kill loses at most")
     seed: int = option(0, "Seed of random weights")
@@ -113,6 +116,8 @@ class EmbedConfig:
     def __post_init__(self) -> None:
         check_range("batch_size", self.batch_size, 1)
         check_range("shard_rows", self.shard_rows, self.batch_size)
+        if self.pixel_size_nm is not None:
+            check_range("pixel_size_nm", self.pixel_size_nm, 1e-6)
         check_range("seed", self.seed, 0)
         if "/" in self.name:
             raise WootzError(f"name={self.name!r} holds a slash; choose a plain word.")

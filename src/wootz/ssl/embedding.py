@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from wootz.encoders import INTENSITY, Encoder, weights_fingerprint
+from wootz.encoders.apply import embed_arrays
 from wootz.encoders.start import ENCODER_FILE, is_source, start_encoder
 from wootz.errors import CheckpointError, WootzError
 from wootz.progress import track
+from wootz.samescale import SameScale
 from wootz.ssl.config import EmbedConfig
 from wootz.training import device_name, prefetch
 
@@ -40,44 +41,6 @@ class EmbedResult:
         )
 
 
-@torch.no_grad()
-def embed_arrays(pixels: np.ndarray, encoder: nn.Module, *, batch_size: int = 256) -> np.ndarray:
-    """Compute the features of tiles, averaged over each tile.
-
-    Parameters
-    ----------
-    pixels : (N, H, W) or (N, 1, H, W) float32
-        On the scale of `wootz.intensity.scale`.
-    encoder : nn.Module
-        Run in evaluation mode, on the device where it is; its mode is restored.
-    batch_size : int, >= 1
-
-    Returns
-    -------
-    (N, D) float32
-
-    Raises
-    ------
-    ValueError
-        If pixels have another number of dimensions.
-    """
-    if pixels.ndim not in (3, 4):
-        raise ValueError(f"pixels must be (N, H, W) or (N, 1, H, W), got shape {pixels.shape}")
-    weight = next(encoder.parameters())
-    was_training = encoder.training
-    encoder.eval()
-    parts = []
-    try:
-        for start in range(0, len(pixels), batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch_size]))
-            batch = batch if batch.ndim == 4 else batch[:, None]
-            batch = batch.to(weight.device, weight.dtype).to(memory_format=torch.channels_last)
-            parts.append(encoder(batch).float().cpu().numpy())
-    finally:
-        encoder.train(was_training)
-    return np.concatenate(parts) if parts else np.zeros((0, encoder.dim), np.float32)  # type: ignore[arg-type]
-
-
 def embed(tiles: "TileSet", cfg: EmbedConfig, *, run: Any) -> EmbedResult:
     """Compute and store the features of tiles; those that are stored already are passed over.
 
@@ -102,6 +65,9 @@ def embed(tiles: "TileSet", cfg: EmbedConfig, *, run: Any) -> EmbedResult:
     archive = tiles.archive
     encoder, about = find_encoder(archive, cfg.encoder, seed=cfg.seed)
     name = cfg.name or about["method"]
+    if cfg.pixel_size_nm is not None:
+        about["pixel_size_nm"] = cfg.pixel_size_nm
+        about["scale_fingerprint"] = f"{cfg.pixel_size_nm:.9g} nm"
     # raises before an hour of computing if the name belongs to another encoder
     todo = np.flatnonzero(~pd.Index(tiles.tile_ids).isin(_stored(archive, name, about)))
     encoder.to(device_name()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -151,11 +117,13 @@ def _stored(archive: "Archive", name: str, about: dict[str, Any]) -> np.ndarray:
     if name not in archive.embedding_names():
         return np.zeros(0, object)
     old = archive.embedding_provenance(name)
-    if old.get("encoder_fingerprint") != about["encoder_fingerprint"]:
-        raise WootzError(
-            f"the embedding {name!r} was made by another encoder; choose a new name: "
-            f"`wootz embed {archive.path} name=NEW encoder=...`."
-        )
+    kinds = {"encoder_fingerprint": "by another encoder", "scale_fingerprint": "at another pixel size"}
+    for key, what in kinds.items():
+        if old.get(key) != about.get(key):
+            raise WootzError(
+                f"the embedding {name!r} was made {what}; choose a new name: "
+                f"`wootz embed {archive.path} name=NEW encoder=...`."
+            )
     return archive.embedding_ids(name)
 
 
@@ -173,7 +141,8 @@ def _embed_shards(
     ids = tiles.tile_ids
     held: list[np.ndarray] = []
     first = done = 0
-    pixels = prefetch(tiles.scaled, batches)
+    source = tiles if cfg.pixel_size_nm is None else SameScale(tiles, cfg.pixel_size_nm)
+    pixels = prefetch(source.scaled, batches)
     for rows, batch in zip(
         batches, track(pixels, title="embed", total=len(batches), unit="batches"), strict=True
     ):

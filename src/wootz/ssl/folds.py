@@ -1,4 +1,4 @@
-"""Folds of tiles and shuffled labels that respect which tiles belong together."""
+"""Folds of tiles that respect which tiles belong together."""
 
 import numpy as np
 
@@ -57,44 +57,4 @@ def halves_within(groups: np.ndarray, windows: np.ndarray) -> np.ndarray:
         side = np.where(stop <= cut, 0, np.where(start >= cut, 1, -1))
         if (side == 0).any() and (side == 1).any():
             out[rows] = side
-    return out
-
-
-def shuffled_groups(groups: np.ndarray, *, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Give each group the values of another one, tile by tile.
-
-    Parameters
-    ----------
-    groups : (N,) int or str
-    n : int
-        Shuffles.
-    rng : numpy Generator
-
-    Returns
-    -------
-    (n, N) int
-        Rows from which tiles take their value. A group takes all from one other; where it is longer, it
-        begins again.
-
-    Notes
-    -----
-    Tiles of one image resemble each other. Shuffled one by one they would make chance look narrower than it
-    is; shuffled image by image they keep what they share.
-    """
-    _, which, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.argsort(which, kind="stable")
-    starts = np.cumsum(sizes) - sizes
-    within = np.empty(len(groups), np.int64)
-    within[order] = np.arange(len(groups)) - starts[which[order]]
-    giver = np.stack([rng.permutation(len(sizes)) for _ in range(n)])[:, which]
-    return order[starts[giver] + within % sizes[giver]]
-
-
-def shuffled_within(strata: np.ndarray, *, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Shuffle tiles within each stratum: (n, N) int rows from which tiles take their value."""
-    _, which = np.unique(strata, return_inverse=True)
-    home = np.argsort(which, kind="stable")
-    out = np.empty((n, len(strata)), np.int64)
-    for i in range(n):
-        out[i, home] = np.lexsort((rng.random(len(strata)), which))
     return out

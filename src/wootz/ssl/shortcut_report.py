@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from wootz.errors import WootzError
+from wootz.factors import Factor, image_strata, list_factors
 from wootz.progress import track
-from wootz.ssl.factors import Factor, grey_histogram, image_strata, list_factors
 from wootz.ssl.folds import halves_within
+from wootz.ssl.grey_counts import grey_histogram
 from wootz.ssl.shortcut_figure import draw_shortcuts
 from wootz.ssl.shortcut_options import ProbeConfig
 from wootz.ssl.shortcuts import FactorScore, probe_between, probe_within

@@ -1,13 +1,13 @@
 """How well a linear map of frozen features tells a factor, against what chance gives."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
 
-from wootz.ssl.folds import group_folds, shuffled_groups, shuffled_within
+from wootz.shuffling import n_arrangements, shuffled_groups, shuffled_within
+from wootz.ssl.folds import group_folds
 
 N_FOLDS = 5
 RIDGE = 0.1
@@ -87,7 +87,7 @@ def probe_between(
         raise ValueError("nothing to tell: fewer than two classes in two images each, or one value only")
     n_folds = min(N_FOLDS, _smallest_class(values, groups) if is_classes else len(np.unique(groups)))
     folds = group_folds(groups, n_folds=n_folds, rng=rng, labels=values if is_classes else None)
-    rows = shuffled_groups(groups, n=n_permutations, rng=rng)
+    rows = np.stack([*shuffled_groups(groups, n=n_permutations, rng=rng)])
     target = _one_hot(values) if is_classes else values.astype(np.float64)[:, None]
     score, shuffled = _scores(features, target, folds, rows=rows, is_classes=is_classes)
     n_arrangements = _arrangements(values, groups, is_classes=is_classes)
@@ -130,7 +130,7 @@ def probe_within(
     cells = np.unique(
         np.stack([np.unique(strata, return_inverse=True)[1], halves]), axis=1, return_inverse=True
     )
-    rows = shuffled_within(cells[1].ravel(), n=n_permutations, rng=rng)
+    rows = np.stack([*shuffled_within(cells[1].ravel(), n=n_permutations, rng=rng)])
     score, shuffled = _scores(features, _one_hot(groups), halves, rows=rows, is_classes=True)
     _, first = np.unique(groups, return_index=True)
     is_enough = len(np.unique(strata[first])) < len(first)
@@ -217,8 +217,4 @@ def _smallest_class(values: np.ndarray, groups: np.ndarray) -> int:
 def _arrangements(values: np.ndarray, groups: np.ndarray, *, is_classes: bool) -> float:
     """Count in how many ways whole groups can share out their labels."""
     _, first = np.unique(groups, return_index=True)
-    if not is_classes:
-        return math.exp(min(math.lgamma(len(first) + 1), 50.0))
-    _, counts = np.unique(values[first], return_counts=True)
-    log = math.lgamma(len(first) + 1) - sum(math.lgamma(c + 1) for c in counts)
-    return math.exp(min(log, 50.0))
+    return n_arrangements(values[first] if is_classes else np.arange(len(first)))

@@ -15,6 +15,7 @@ NUMBERS = {
     "hv_kv": "beam energy",
     "wd_mm": "working distance",
 }
+UNITS = {"pixel_size_row_nm": "nm", "magnification": "x", "hv_kv": "kV", "wd_mm": "mm"}
 LOGARITHMIC = ("pixel_size_row_nm", "magnification")
 STRATA = (
     "specimen",
@@ -26,7 +27,13 @@ STRATA = (
     "magnification",
     "hv_kv",
 )
-N_GREYS = 32
+
+
+BRIGHTNESS = "mean brightness"
+EDGE = "at the image edge"
+ON_BAR = "on an info bar"
+PLACE = "place in the image"
+ROW_NAMES, COL_NAMES = ("top", "middle", "bottom"), ("left", "centre", "right")
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,17 @@ class Factor:
     values : (N,) str or float64
         Classes or numbers.
     is_known : (N,) bool
+    unit : str
+        Of numbers.
+    is_log : bool
+        Whether `values` are natural logarithms of what has the unit.
     """
 
     name: str
     values: np.ndarray
     is_known: np.ndarray
+    unit: str = ""
+    is_log: bool = False
 
 
 def list_factors(frame: pd.DataFrame, brightness: np.ndarray, *, columns: Sequence[str]) -> list[Factor]:
@@ -77,7 +90,7 @@ def list_factors(frame: pd.DataFrame, brightness: np.ndarray, *, columns: Sequen
     factors.append(Factor("info bar in the file", had_bar, everywhere))
     factors.append(Factor("bit depth", frame["bit_depth"].astype(str).to_numpy(object), everywhere))
     factors += [_numbers(frame, name) for name in NUMBERS]
-    factors.append(Factor("mean brightness", np.asarray(brightness, np.float64), everywhere))
+    factors.append(Factor(BRIGHTNESS, np.asarray(brightness, np.float64), everywhere))
     for name in columns:
         if name not in frame:
             raise WootzError(
@@ -89,18 +102,35 @@ def list_factors(frame: pd.DataFrame, brightness: np.ndarray, *, columns: Sequen
     return [f for f in factors if len(np.unique(f.values[f.is_known])) > 1]
 
 
+def place_factors(frame: pd.DataFrame) -> list[Factor]:
+    """List where in its image each tile lies: its ninth of the field, and whether it touches the border.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With ``row, col, height, width`` of the tiles and ``height_px, width_px`` of their images.
+    """
+    touches = np.zeros(len(frame), bool)
+    names = []
+    for corner, length, whole, words in (
+        ("row", "height", "height_px", ROW_NAMES),
+        ("col", "width", "width_px", COL_NAMES),
+    ):
+        start, side, size = (frame[name].to_numpy(np.float64) for name in (corner, length, whole))
+        names.append(np.array(words, object)[np.clip(3 * (start + side / 2) / size, 0, 2.999).astype(int)])
+        # a tile nearer to the border than a quarter of itself is the last one of its row or column
+        touches |= (start < side / 4) | (size - start - side < side / 4)
+    ninth = names[0] + " " + names[1]
+    everywhere = np.ones(len(frame), bool)
+    factors = [Factor(PLACE, ninth, everywhere)]
+    factors.append(Factor(EDGE, np.where(touches, "yes", "no").astype(object), everywhere))
+    return [f for f in factors if len(np.unique(f.values)) > 1]
+
+
 def image_strata(frame: pd.DataFrame) -> np.ndarray:
     """Give tiles whose images agree in all that is known of them the same number: (N,) int."""
     names = [name for name in STRATA if name in frame]
     return frame.groupby(names, dropna=False, sort=False).ngroup().to_numpy()
-
-
-def grey_histogram(pixels: np.ndarray) -> np.ndarray:
-    """Count the grey levels of tiles, the simplest features: (N, H, W) on the common scale to (N, 32)."""
-    bins = np.clip(((pixels + 0.25) / 1.5 * N_GREYS).astype(np.int64), 0, N_GREYS - 1)  # from -.25 to 1.25
-    flat = bins.reshape(len(pixels), -1) + N_GREYS * np.arange(len(pixels))[:, None]
-    counts = np.bincount(flat.ravel(), minlength=N_GREYS * len(pixels)).reshape(len(pixels), N_GREYS)
-    return counts / flat.shape[1]
 
 
 def _classes(frame: pd.DataFrame, name: str) -> Factor:
@@ -112,4 +142,5 @@ def _numbers(frame: pd.DataFrame, name: str) -> Factor:
     values = frame[name].to_numpy(np.float64) if name in frame else np.full(len(frame), np.nan)
     if name in LOGARITHMIC:
         values = np.log(np.where(values > 0, values, np.nan))
-    return Factor(NUMBERS.get(name, name), values, np.isfinite(values))
+    known = np.isfinite(values)
+    return Factor(NUMBERS.get(name, name), values, known, UNITS.get(name, ""), name in LOGARITHMIC)
