@@ -10,7 +10,7 @@ from wootz.clustering.compiled import compiled
 from wootz.clustering.preprocess import check_features, l2_normalise
 from wootz.errors import WootzError
 
-SEEDING_POINTS = 256  # candidates per cluster for k-means++; the clustering itself sees every point
+SEEDING_POINTS = 100  # candidates per cluster for k-means++; the clustering itself sees every point
 ROUND_ITER = 10
 TOLERANCE = 1e-5
 SMALL_PRODUCTS = 2**28  # some 50 ms on one core
@@ -207,27 +207,35 @@ def _plus_plus(points: np.ndarray, n_clusters: int, *, rng: np.random.Generator)
     """
     n_candidates = min(len(points), max(10_000, SEEDING_POINTS * n_clusters))
     rows = rng.choice(len(points), n_candidates, replace=False) if n_candidates < len(points) else slice(None)
-    pool = points[rows]
-    norms = np.einsum("ij,ij->i", pool, pool, dtype=np.float64)
+    pool = points[rows] - points[rows].mean(
+        axis=0
+    )  # near the origin, so that single precision keeps distances
+    norms = np.einsum("ij,ij->i", pool, pool)
     n_trials = 2 + int(np.log(n_clusters))
-    first = int(rng.integers(len(pool)))
-    squared = _squared_to(pool, norms, [first])[0]
-    picked = [first]
+    picked = [int(rng.integers(len(pool)))]
+    squared = _squared_to(pool, norms, picked)[0]
     while len(picked) < n_clusters:
         squared[picked] = 0.0
-        total = squared.sum()
-        weights = squared / total if total > 0 else np.full(len(pool), 1 / len(pool))
-        trials = rng.choice(len(pool), n_trials, p=weights).tolist()
-        left = np.minimum(squared, _squared_to(pool, norms, trials))
-        best = int(left.sum(axis=1).argmin())
-        picked.append(trials[best])
+        reached = np.cumsum(squared, dtype=np.float64)
+        trials = np.searchsorted(reached, rng.random(n_trials) * reached[-1], side="right").clip(
+            max=len(pool) - 1
+        )
+        if reached[-1] == 0:  # only copies of the picked points are left
+            trials = rng.integers(len(pool), size=n_trials)
+        left = _squared_to(pool, norms, trials.tolist())
+        np.minimum(left, squared, out=left)
+        best = int(left.sum(axis=1, dtype=np.float64).argmin())
+        picked.append(int(trials[best]))
         squared = left[best]
-    return np.ascontiguousarray(pool[picked])
+    return np.ascontiguousarray(points[rows][picked])
 
 
 def _squared_to(pool: np.ndarray, norms: np.ndarray, rows: list[int]) -> np.ndarray:
-    """Return the squared distances of all points to some of them: (n_rows, M)."""
-    return np.clip(norms - 2.0 * (pool[rows] @ pool.T) + norms[rows][:, None], 0, None)
+    """Return the squared distances of all points to some of them: (n_rows, M) float32."""
+    out = (-2.0 * pool[rows]) @ pool.T
+    out += norms
+    out += norms[rows][:, None]
+    return np.clip(out, 0, None, out=out)
 
 
 def _unit_rows(points: np.ndarray) -> np.ndarray:
