@@ -8,8 +8,6 @@ import pandas as pd
 
 from wootz.clustering.config import (
     ClusterConfig,
-    GraphConfig,
-    KMeansConfig,
     cluster_column,
     map_columns,
     member_column,
@@ -18,6 +16,7 @@ from wootz.clustering.config import (
 from wootz.clustering.exemplars import prototypes
 from wootz.clustering.fitting import Fit, fit, write_evidence
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
+from wootz.clustering.methods.build import known_of
 from wootz.clustering.montage import write_montages
 from wootz.clustering.preprocess import check_features, fit_pca, l2_normalise, project
 from wootz.clustering.report import ClusterReport
@@ -40,9 +39,9 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     cfg : ClusterConfig
     run : Run
         Its folder receives ``overview.png``, ``cluster_*.png``, ``map.png``, ``prototypes.parquet``,
-        ``clusters.json``; where the number of clusters was looked for ``n_clusters.csv``,
-        ``n_clusters.png`` and, by the graph method, ``resolutions.csv`` and ``suggestion.json``; with known
-        classes ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
+        ``clusters.json``; where the method knows them ``probabilities.parquet``; where the number of clusters
+        was looked for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv``
+        and ``suggestion.json``; with known classes ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
 
     Returns
     -------
@@ -65,7 +64,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     rng = np.random.default_rng(cfg.seed)
     features = _prepare(tiles.embedding(embedding), cfg)
     say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
-    found = fit(features, cfg.method, rng=rng)
+    found = fit(features, cfg.method, rng=rng, known=known_of(tiles, cfg.method))
     against = _agreement(tiles, found.labels, column=cfg.truth)
     chosen = _store(tiles, found, name=name, n_each=cfg.n_prototypes, folder=folder)
     pictures = []
@@ -88,6 +87,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         agreement=against,
         curve=found.curve,
         reasons=found.reasons,
+        names=found.names,
         folder=folder,
         pictures=tuple(pictures),
     )
@@ -102,7 +102,7 @@ def _write_agreement(against: Agreement | None, *, folder: Path) -> None:
 
 
 def _is_spherical(cfg: ClusterConfig) -> bool:
-    return isinstance(cfg.method, KMeansConfig) and cfg.method.spherical
+    return getattr(cfg.method, "spherical", False)
 
 
 def _with_truth(tiles: Any, *, scheme: str, column: str) -> Any:
@@ -123,8 +123,8 @@ def _only_embedding(archive: Any) -> str:
     )
 
 
-def _check_count(tiles: Any, method: KMeansConfig | GraphConfig, *, n_all: int) -> None:
-    wanted = method.n_clusters or (method.n_clusters_min if isinstance(method, KMeansConfig) else 2)
+def _check_count(tiles: Any, method: Any, *, n_all: int) -> None:
+    wanted = getattr(method, "n_clusters", None) or getattr(method, "n_clusters_min", 2)
     if len(tiles) < max(wanted, 3):
         skipped = (
             f" ({n_all - len(tiles)} of {n_all} are flagged as uninformative)" if n_all > len(tiles) else ""
@@ -166,6 +166,9 @@ def _store(tiles: Any, found: Fit, *, name: str, n_each: int, folder: Path) -> p
     where = at[["tile_id", "image_id", "row", "col", "height", "width"]]
     table = pd.concat([chosen.drop(columns="row"), where], axis=1)
     write_parquet(folder / "prototypes.parquet", table)
+    if found.probabilities is not None:
+        each = {f"cluster_{k}": column for k, column in enumerate(found.probabilities.T)}
+        write_parquet(folder / "probabilities.parquet", pd.DataFrame({"tile_id": tile_ids, **each}))
     return chosen
 
 
@@ -180,7 +183,8 @@ def _titles(tiles: Any, found: Fit, against: Agreement | None) -> list[str]:
     frame = tiles.frame.assign(cluster_=found.labels)
     titles = []
     for k, part in frame.groupby("cluster_"):
-        text = f"cluster {k}: {len(part)} tiles ({len(part) / len(frame):.0%})"
+        name = f" ({found.names[k]})" if found.names and found.names[k] else ""
+        text = f"cluster {k}{name}: {len(part)} tiles ({len(part) / len(frame):.0%})"
         text += f" of {part.image_id.nunique()} images"
         specimens = part.specimen.replace("", np.nan).nunique() if "specimen" in part else 0
         text += f", {specimens} specimens" if specimens else ""
