@@ -14,13 +14,14 @@ from wootz.clustering.config import (
     outlier_column,
 )
 from wootz.clustering.exemplars import prototypes
-from wootz.clustering.fitting import Fit, fit, write_evidence
+from wootz.clustering.fitting import Fit, as_fit, fit, write_evidence
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
 from wootz.clustering.methods.build import known_of
 from wootz.clustering.montage import write_montages
 from wootz.clustering.preprocess import check_features, fit_pca, l2_normalise, project
 from wootz.clustering.report import ClusterReport
 from wootz.clustering.sweep import silhouette
+from wootz.clustering.training.build import group_tiles, trains_encoder
 from wootz.clustering.truth import Agreement, agreement, tile_truth
 from wootz.errors import ArchiveError, WootzError
 from wootz.plotting import save_figure
@@ -39,8 +40,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     cfg : ClusterConfig
     run : Run
         Its folder receives ``overview.png``, ``cluster_*.png``, ``map.png``, ``prototypes.parquet``,
-        ``clusters.json``; where the method knows them ``probabilities.parquet``; where the number of clusters
-        was looked for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv``
+        ``clusters.json``; by methods that train ``encoder.pt`` and ``history.csv``; where the method knows
+        them ``probabilities.parquet``; where the number of clusters was looked for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv``
         and ``suggestion.json``; with known classes ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
 
     Returns
@@ -53,7 +54,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         If the embedding is missing or does not cover the tiles, there are fewer (different) tiles than
         clusters, or features hold NaN or are all the same.
     """
-    embedding = cfg.embedding or _only_embedding(tiles.archive)
+    trained = trains_encoder(cfg.method)
+    embedding = cfg.embedding or (cfg.method.name if trained else _only_embedding(tiles.archive))
     name, folder = cfg.name or embedding, Path(run.folder)
     if cfg.truth_scheme:
         tiles = _with_truth(tiles, scheme=cfg.truth_scheme, column=cfg.truth)
@@ -62,9 +64,12 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         tiles = tiles.select(~tiles.frame.uninformative.fillna(False).to_numpy(bool))
     _check_count(tiles, cfg.method, n_all=n_all)
     rng = np.random.default_rng(cfg.seed)
-    features = _prepare(tiles.embedding(embedding), cfg)
-    say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
-    found = fit(features, cfg.method, rng=rng, known=known_of(tiles, cfg.method))
+    if trained:
+        found, features = _train(tiles, cfg, folder=folder)
+    else:
+        features = _prepare(tiles.embedding(embedding), cfg)
+        say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
+        found = fit(features, cfg.method, rng=rng, known=known_of(tiles, cfg.method))
     against = _agreement(tiles, found.labels, column=cfg.truth)
     chosen = _store(tiles, found, name=name, n_each=cfg.n_prototypes, folder=folder)
     pictures = []
@@ -93,6 +98,14 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     )
     write_json(folder / "clusters.json", report.outputs())
     return report
+
+
+def _train(tiles: Any, cfg: ClusterConfig, *, folder: Path) -> tuple[Fit, np.ndarray]:
+    """Cluster by a method that trains the encoder; return the clusters and the encoder's features."""
+    say(f"clustering {len(tiles)} tiles by {cfg.method.name}, starting from {cfg.method.encoder!r}")
+    grouping, features = group_tiles(tiles, cfg.method, folder=folder, seed=cfg.seed)
+    features = _prepare(features, cfg)
+    return as_fit(features, grouping), features
 
 
 def _write_agreement(against: Agreement | None, *, folder: Path) -> None:

@@ -11,5 +11,8 @@ METHODS = {
     "sela": "wootz.clustering.methods.head_options:SeLaConfig",
     "seeded": "wootz.clustering.methods.options:SeededConfig",
     "constrained": "wootz.clustering.methods.options:ConstrainedConfig",
+    "deepcluster": "wootz.clustering.training.options:DeepClusterConfig",
+    "clusterfit": "wootz.clustering.training.options:ClusterFitConfig",
+    "dac": "wootz.clustering.training.options:DACConfig",
     "simgcd": "wootz.clustering.methods.head_options:SimGCDConfig",
 }
