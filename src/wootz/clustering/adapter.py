@@ -41,8 +41,9 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     run : Run
         Its folder receives ``overview.png``, ``cluster_*.png``, ``map.png``, ``prototypes.parquet``,
         ``clusters.json``; by methods that train ``encoder.pt`` and ``history.csv``; where the method knows
-        them ``probabilities.parquet``; where the number of clusters was looked for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv``
-        and ``suggestion.json``; with known classes ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
+        them ``probabilities.parquet``; where the number of clusters was looked for ``n_clusters.csv``,
+        ``n_clusters.png`` and, by the graph method, ``resolutions.csv`` and ``suggestion.json``; with known
+        classes ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
 
     Returns
     -------

@@ -149,7 +149,8 @@ def dac(
     -------
     Grouping
     features : (N, D) float32
-        By the trained encoder.
+        By the trained encoder, behind the spatial transformer where there is one; the encoder's file does not
+        hold the latter.
 
     Raises
     ------
