@@ -289,7 +289,7 @@ def test_collapsed_encoder(tmp_path):
     [
         (lambda: KMeansConfig(n_clusters=1), "n_clusters=1"),
         (lambda: KMeansConfig(n_clusters_min=5, n_clusters_max=4), "n_clusters_max"),
-        (lambda: ClusterConfig(method="dbscan"), "choose graph or kmeans"),
+        (lambda: ClusterConfig(method="dbscan"), "choose one of graph, kmeans"),
         (lambda: ClusterConfig(whiten=True), "pca_dim"),
         (lambda: ClusterConfig(n_prototypes=0), "n_prototypes"),
         (lambda: ClusterConfig(truth="", truth_scheme="bands"), "truth=NAME"),

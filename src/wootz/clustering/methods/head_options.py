@@ -49,11 +49,11 @@ class TEMIConfig:
         16, "heads that weigh the pairs together; that of the lowest loss is kept", unit=">= 1"
     )
     temperature: float = option(0.1, "of the softmax over cosines", unit="> 0")
-    teacher_momentum: float = option(0.996, "slowness of the copies that teach", unit="0 to 1")
+    teacher_momentum: float = option(0.98, "slowness of the copies that teach", unit="0 to 1")
     share_momentum: float = option(0.9, "slowness of the running cluster sizes", unit="0 to 1")
-    steps: int = option(1500, "training steps", unit=">= 1")
+    steps: int = option(1000, "training steps", unit=">= 1")
     batch_size: int = option(512, "pairs of a step", unit=">= 2")
-    lr: float = option(0.005, "learning rate (AdamW)", unit="> 0")
+    lr: float = option(0.03, "learning rate (AdamW)", unit="> 0")
 
     def __post_init__(self) -> None:
         _check(self, n_neighbors=1, n_heads=1, steps=1, batch_size=2)

@@ -7,8 +7,8 @@ from wootz.clustering.methods.head_options import N_CLUSTERS, check_positive
 from wootz.options import check_choice, check_range, option
 
 ENCODER = (
-    "first weights: id of a run, FILE of a wootz encoder, random:NAME, imagenet:NAME, or NAME:FILE of another "
-    "library"
+    "first weights: id of a run, FILE of a wootz encoder, random:NAME, imagenet:NAME, or NAME:FILE of "
+    "another library"
 )
 AUGMENT = "preset of the views that it learns from"
 
