@@ -1,6 +1,7 @@
 """Every clustering method on small known cases: what it finds, that it repeats, what it refuses."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from wootz.clustering.methods.seeded import first_centroids, seeded
 from wootz.clustering.methods.ward import ward_tree
 from wootz.errors import WootzError
 
-SMALL = {"n_clusters": 3, "batch_size": 64}
+SMALL: Any = {"n_clusters": 3, "batch_size": 64}
 METHODS = {
     "cohn_holm": CohnHolmConfig(n_clusters=3, n_init=15),
     "hdbscan": HDBSCANConfig(space="raw", min_samples=3),
@@ -135,7 +136,7 @@ def test_by_size_sorts_drops_and_names():
 
 def test_fit_gives_noise_to_the_nearest_cluster_without_membership(rng):
     points = np.concatenate([rng.normal(size=(30, 2)), rng.normal(size=(40, 2)) + 20]).astype(np.float32)
-    points = np.concatenate([points, np.float32([[60, 60], [0, -60]])])
+    points = np.concatenate([points, np.array([[60, 60], [0, -60]], np.float32)])
     found = fit(points, HDBSCANConfig(space="raw", min_size=10), rng=rng)
     assert found.n_clusters == 2
     assert found.labels[-2:].tolist() == [0, 1]

@@ -66,7 +66,7 @@ def group_tiles(tiles: Any, method: Any, *, folder: Path, seed: int) -> tuple[Gr
             found, features = dac(tiles, method, encoder=encoder, folder=folder, seed=seed)
     if found is None:
         rng = np.random.default_rng([seed, 5])
-        best = kmeans(features, method.n_clusters, rng=rng, n_init=N_INIT, spherical=True)
+        best = kmeans(features, method.n_clusters or 0, rng=rng, n_init=N_INIT, spherical=True)
         found = Grouping(best.labels, stability=best.stability, loss=best.inertia)
     provenance = {"method": method.name, "seed": seed, "start": about, "config": dataclasses.asdict(method)}
     save_encoder(folder / ENCODER_FILE, encoder.cpu(), provenance=provenance)
