@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,8 +9,12 @@ import pytest
 
 from wootz.archive import Archive
 from wootz.clustering import ClusterConfig, GraphConfig, KMeansConfig, cluster, tile_truth
+from wootz.clustering.methods.head_options import SCANConfig
+from wootz.clustering.methods.options import SeededConfig
 from wootz.clustering.montage import read_chosen
 from wootz.clustering.sheet import SheetTile, shorten, tile_sheet
+from wootz.clustering.training.options import DACConfig
+from wootz.encoders import load_encoder
 from wootz.errors import WootzError
 from wootz.fields import NewField
 
@@ -285,7 +290,7 @@ def test_collapsed_encoder(tmp_path):
     [
         (lambda: KMeansConfig(n_clusters=1), "n_clusters=1"),
         (lambda: KMeansConfig(n_clusters_min=5, n_clusters_max=4), "n_clusters_max"),
-        (lambda: ClusterConfig(method="dbscan"), "choose graph or kmeans"),
+        (lambda: ClusterConfig(method="dbscan"), "choose one of graph, kmeans"),
         (lambda: ClusterConfig(whiten=True), "pca_dim"),
         (lambda: ClusterConfig(n_prototypes=0), "n_prototypes"),
         (lambda: ClusterConfig(truth="", truth_scheme="bands"), "truth=NAME"),
@@ -307,3 +312,33 @@ def test_functions_win_over_modules_of_their_name():
         "assert not bad, bad; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_method_that_knows_probabilities_and_names(archive):
+    """A head on the command's path: names in, probabilities and named clusters out."""
+    tiles = archive.tiles()
+    names = np.array(["resin", "layer", ""])[tiles.frame.col.to_numpy() // 32]
+    method = SeededConfig(n_clusters=3, spherical=False)
+    cfg = dataclasses.replace(settings(name="named"), method=method)
+    report = run_cluster(archive, cfg, tiles=tiles.with_column("truth", names))
+    assert sorted(report.names) == ["", "layer", "resin"]
+    assert "named: " in report.summary()
+    assert json.loads((report.folder / "clusters.json").read_text())["names"] == list(report.names)
+    scan = SCANConfig(n_clusters=3, steps=30, selflabel_steps=0, n_heads=2, batch_size=64)
+    report = run_cluster(archive, dataclasses.replace(settings(name="head"), method=scan))
+    table = pd.read_parquet(report.folder / "probabilities.parquet")
+    assert table.tile_id.tolist() == tiles.tile_ids.tolist()
+    assert table.shape[1] == 1 + report.n_clusters
+    best = table.drop(columns="tile_id").to_numpy().max(axis=1)
+    assert archive.tile_table.member_head.to_numpy(float) == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_method_that_trains_needs_no_embedding_and_leaves_an_encoder(tmp_path):
+    archive = make_archive(tmp_path / "a")
+    method = DACConfig(n_clusters=3, epochs=1, batch_size=32, augment="plain")
+    report = run_cluster(archive, dataclasses.replace(settings(), method=method))
+    assert report.column == "cluster_dac"
+    assert load_encoder(report.folder / "encoder.pt").name == "small"
+    again = dataclasses.replace(method, encoder=report.folder.name)
+    assert run_cluster(archive, dataclasses.replace(settings(), method=again)).n_clusters >= 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from wootz.clustering.methods.names import METHODS as CLUSTERINGS
 from wootz.ssl.methods.names import METHODS
 
 GroupTable = dict[str, dict[str, str]]
@@ -100,12 +101,7 @@ COMMANDS: dict[str, Command] = {
         "wootz.clustering.config:ClusterConfig",
         "wootz.cli.verbs:cluster",
         (1, 1),
-        {
-            "method": {
-                "graph": "wootz.clustering.config:GraphConfig",
-                "kmeans": "wootz.clustering.config:KMeansConfig",
-            }
-        },
+        {"method": CLUSTERINGS},
     ),
     "finetune": Command(
         "a few labels -> segmentation or anomaly head",

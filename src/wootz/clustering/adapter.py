@@ -20,11 +20,13 @@ from wootz.clustering.config import (
 from wootz.clustering.confusion import confusion_figure
 from wootz.clustering.examining import draw_cards, examine, prepare
 from wootz.clustering.exemplars import prototypes
-from wootz.clustering.fitting import Fit, fit, write_evidence
+from wootz.clustering.fitting import Fit, as_fit, fit, write_evidence
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
+from wootz.clustering.methods.build import known_of
 from wootz.clustering.montage import write_montages
 from wootz.clustering.report import ClusterReport
 from wootz.clustering.sweep import silhouette
+from wootz.clustering.training.build import train_and_group, trains_encoder
 from wootz.clustering.truth import Agreement, agreement, tile_truth
 from wootz.errors import ArchiveError, WootzError
 from wootz.plotting import save_figure
@@ -43,9 +45,10 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     cfg : ClusterConfig
     run : Run
         Its folder receives ``cards.html``, ``overview.png``, ``cluster_*.png``, ``map.png``,
-        ``shortcuts.png``, ``prototypes.parquet``, ``clusters.json``; where the number of clusters was looked
-        for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv`` and
-        ``suggestion.json``; with known classes ``confusion.png``, ``confusion.csv``, ``classes.csv`` and
+        ``shortcuts.png``, ``prototypes.parquet``, ``clusters.json``; by methods that train ``encoder.pt`` and
+        ``history.csv``; where the method knows them ``probabilities.parquet``; where the number of clusters
+        was looked for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv``
+        and ``suggestion.json``; with known classes ``confusion.png``, ``confusion.csv``, ``classes.csv`` and
         ``map_truth.png``.
 
     Returns
@@ -58,7 +61,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         If the embedding is missing or does not cover the tiles, there are fewer (different) tiles than
         clusters, or features hold NaN or are all the same.
     """
-    embedding = cfg.embedding or _only_embedding(tiles.archive)
+    trained = trains_encoder(cfg.method)
+    embedding = cfg.embedding or (cfg.method.name if trained else _only_embedding(tiles.archive))
     name, folder = cfg.name or embedding, Path(run.folder)
     if cfg.truth_scheme:
         tiles = _with_truth(tiles, scheme=cfg.truth_scheme, column=cfg.truth)
@@ -67,10 +71,18 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         tiles = tiles.select(~tiles.frame.uninformative.fillna(False).to_numpy(bool))
     _check_count(tiles, cfg.method, n_all=n_all)
     rng = np.random.default_rng(cfg.seed)
-    prepared = prepare(tiles, embedding, cfg, l2=cfg.l2 or _is_spherical(cfg))
+    l2 = cfg.l2 or _is_spherical(cfg)
+    if trained:
+        say(f"clustering {len(tiles)} tiles by {cfg.method.name}, starting from {cfg.method.encoder!r}")
+        grouping, raw = train_and_group(tiles, cfg.method, folder=folder, seed=cfg.seed)
+        prepared = prepare(tiles, raw, cfg, l2=l2)
+        found = as_fit(prepared.features, grouping)
+    else:
+        prepared = prepare(tiles, tiles.embedding(embedding), cfg, l2=l2, embedding=embedding)
+        n_dims = prepared.features.shape[1]
+        say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({n_dims} dimensions)")
+        found = fit(prepared.features, cfg.method, rng=rng, known=known_of(tiles, cfg.method))
     features = prepared.features
-    say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({features.shape[1]} dimensions)")
-    found = fit(features, cfg.method, rng=rng)
     against = _agreement(tiles, found.labels, column=cfg.truth)
     chosen = _store(tiles, found, name=name, n_each=cfg.n_prototypes, folder=folder)
     pictures = []
@@ -100,6 +112,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         agreement=against,
         curve=found.curve,
         reasons=found.reasons,
+        names=found.names,
         folder=folder,
         pictures=tuple(pictures),
         shortcuts=shortcuts,
@@ -118,7 +131,7 @@ def _write_agreement(against: Agreement | None, *, folder: Path) -> list[Path]:
 
 
 def _is_spherical(cfg: ClusterConfig) -> bool:
-    return isinstance(cfg.method, KMeansConfig) and cfg.method.spherical
+    return getattr(cfg.method, "spherical", False)
 
 
 def _with_truth(tiles: Any, *, scheme: str, column: str) -> Any:
@@ -139,8 +152,8 @@ def _only_embedding(archive: Any) -> str:
     )
 
 
-def _check_count(tiles: Any, method: KMeansConfig | GraphConfig, *, n_all: int) -> None:
-    wanted = method.n_clusters or (method.n_clusters_min if isinstance(method, KMeansConfig) else 2)
+def _check_count(tiles: Any, method: Any, *, n_all: int) -> None:
+    wanted = getattr(method, "n_clusters", None) or getattr(method, "n_clusters_min", 2)
     if len(tiles) < max(wanted, 3):
         skipped = (
             f" ({n_all - len(tiles)} of {n_all} are flagged as uninformative)" if n_all > len(tiles) else ""
@@ -152,13 +165,20 @@ def _check_count(tiles: Any, method: KMeansConfig | GraphConfig, *, n_all: int) 
 
 
 def _refit(cfg: ClusterConfig, n_clusters: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what clusters prepared features with the same options and a given number of clusters."""
+    """Return what clusters prepared features again, into a given number of clusters.
+
+    By the same method, if it is the graph or k-means; what trains a network or knows names is stood in for by
+    k-means, which takes seconds and needs nothing but features.
+    """
 
     def refit(features: np.ndarray) -> np.ndarray:
-        changes: dict[str, Any] = {"n_clusters": n_clusters}
-        if isinstance(cfg.method, GraphConfig):
-            changes |= {"resolution": None, "evidence": False}
-        method = replace(cfg.method, **changes)
+        match cfg.method:
+            case GraphConfig():
+                method = replace(cfg.method, n_clusters=n_clusters, resolution=None, evidence=False)
+            case KMeansConfig():
+                method = replace(cfg.method, n_clusters=n_clusters)
+            case _:
+                method = KMeansConfig(n_clusters=n_clusters)
         return fit(features, method, rng=np.random.default_rng(cfg.seed)).labels
 
     return refit
@@ -188,6 +208,9 @@ def _store(tiles: Any, found: Fit, *, name: str, n_each: int, folder: Path) -> p
     where = at[["tile_id", "image_id", "row", "col", "height", "width"]]
     table = pd.concat([chosen.drop(columns="row"), where], axis=1)
     write_parquet(folder / "prototypes.parquet", table)
+    if found.probabilities is not None:
+        each = {f"cluster_{k}": column for k, column in enumerate(found.probabilities.T)}
+        write_parquet(folder / "probabilities.parquet", pd.DataFrame({"tile_id": tile_ids, **each}))
     return chosen
 
 
@@ -202,7 +225,8 @@ def _titles(tiles: Any, found: Fit, against: Agreement | None) -> list[str]:
     frame = tiles.frame.assign(cluster_=found.labels)
     titles = []
     for k, part in frame.groupby("cluster_"):
-        text = f"cluster {k}: {len(part)} tiles ({len(part) / len(frame):.0%})"
+        name = f" ({found.names[k]})" if found.names and found.names[k] else ""
+        text = f"cluster {k}{name}: {len(part)} tiles ({len(part) / len(frame):.0%})"
         text += f" of {part.image_id.nunique()} images"
         specimens = part.specimen.replace("", np.nan).nunique() if "specimen" in part else 0
         text += f", {specimens} specimens" if specimens else ""

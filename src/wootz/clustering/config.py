@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from wootz.clustering.methods.names import METHODS
 from wootz.errors import WootzError
 from wootz.options import check_choice, check_range, option
 
@@ -131,10 +132,8 @@ class ClusterConfig:
     seed: int = option(0, "seed of every random choice", unit=">= 0")
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.method, KMeansConfig | GraphConfig) and self.method != "???"
-        ):  # Hydra's "later"
-            raise WootzError(f"method={self.method!r} is not known; choose graph or kmeans.")
+        if getattr(self.method, "name", None) not in METHODS and self.method != "???":  # Hydra's "later"
+            raise WootzError(f"method={self.method!r} is not known; choose one of {', '.join(METHODS)}.")
         if self.pca_dim is not None:
             check_range("pca_dim", self.pca_dim, 1)
         if self.whiten and self.pca_dim is None:

@@ -24,33 +24,33 @@ class Prepared:
 
     Parameters
     ----------
-    embedding : str
     raw, features : (N, D) float32
         As stored, and as clustered.
     groups : (N,) int or None
         Groups that they were standardised by.
     preparation : Preparation
+    embedding : str
+        Empty for features that are not stored, of an encoder that the clustering has trained.
     """
 
-    embedding: str
     raw: np.ndarray
     features: np.ndarray
     groups: np.ndarray | None
     preparation: Preparation
+    embedding: str = ""
 
 
-def prepare(tiles: Any, embedding: str, cfg: ClusterConfig, *, l2: bool) -> Prepared:
-    """Read an embedding and prepare it by the options.
+def prepare(tiles: Any, raw: np.ndarray, cfg: ClusterConfig, *, l2: bool, embedding: str = "") -> Prepared:
+    """Prepare the features of tiles by the options.
 
     Raises
     ------
     WootzError
-        If tiles are not covered, features hold NaN or are all the same, or groups are unknown or too small.
+        If features hold NaN or are all the same, or groups are unknown or too small.
     """
-    raw = tiles.embedding(embedding)
     groups = group_tiles(tiles, cfg.standardise_by) if cfg.standardise_by.strip() else None
     preparation = fit_preparation(raw, groups, pca_dim=cfg.pca_dim, whiten=cfg.whiten, l2=l2)
-    return Prepared(embedding, raw, preparation.apply(raw, groups), groups, preparation)
+    return Prepared(raw, preparation.apply(raw, groups), groups, preparation, embedding)
 
 
 def examine(
@@ -130,7 +130,8 @@ def draw_cards(
         return None
     given, words = ([], []) if shortcuts is None else (shortcuts.badges, shortcuts.words)
     options = {"centroids": centroids, "embedding": prepared.embedding, "n_each": cfg.occlusion}
-    heats = medoid_maps(tiles, chosen, (prepared.preparation, prepared.groups), **options)
+    steps = (prepared.preparation, prepared.groups)
+    heats = medoid_maps(tiles, chosen, steps, **options) if prepared.embedding else {}
     shown = {"badges": given, "against": against, "heats": heats, "stability": stability}
     page, _ = write_cards(
         build_cards(tiles, chosen, labels=labels, **shown), folder, title=title, words=words

@@ -62,6 +62,21 @@ def distances_to_centroids(
     return CentroidDistances(own, other)
 
 
+def cluster_means(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean of each cluster's features: (n_clusters, D) float32, summed in double precision."""
+    from scipy.sparse import csr_array
+
+    n, n_clusters = len(labels), int(labels.max()) + 1
+    total = np.zeros((n_clusters, features.shape[1]))
+    for start in range(0, n, CHUNK_ROWS):
+        part = labels[start : start + CHUNK_ROWS]
+        rows = np.arange(len(part))
+        member = csr_array((np.ones(len(part)), (part, rows)), shape=(n_clusters, len(part)))
+        total += member @ features[start : start + CHUNK_ROWS].astype(np.float64)
+    counts = np.bincount(labels, minlength=n_clusters)[:, None]
+    return (total / np.maximum(counts, 1)).astype(np.float32)
+
+
 def outlier_scores(distance: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return each point's distance to its centroid over the median distance in its cluster.
 

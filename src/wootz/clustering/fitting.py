@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,21 @@ import pandas as pd
 from wootz.clustering.config import GraphConfig, KMeansConfig
 from wootz.clustering.discovery import Discovery, discover
 from wootz.clustering.evidence_panel import evidence_figure
-from wootz.clustering.exemplars import CentroidDistances, distances_to_centroids, outlier_scores
-from wootz.clustering.lloyd import kmeans
+from wootz.clustering.exemplars import (
+    CentroidDistances,
+    cluster_means,
+    distances_to_centroids,
+    outlier_scores,
+)
+from wootz.clustering.lloyd import kmeans, nearest_centroid
+from wootz.clustering.methods.build import group
+from wootz.clustering.methods.grouping import Grouping
+from wootz.clustering.methods.known import Known
+from wootz.clustering.methods.names import METHODS
 from wootz.clustering.sweep import Sweep, silhouette_sweep, sweep_figure
 from wootz.errors import WootzError
 from wootz.plotting import save_figure
 from wootz.storage import write_json
-
-CENTRES_CHUNK = 65_536
 
 
 @dataclass(frozen=True)
@@ -36,9 +44,15 @@ class Fit:
         k-means: agreement between restarts (adjusted Rand index); graph: how well the clusters come back in
         subsamples (mean Jaccard). NaN where it was not measured.
     membership : (N,) float64 in [0, 1], or None
-        Share of a tile's links that stay in its cluster, where there is a neighbour graph.
+        Share of a tile's links that stay in its cluster, where there is a neighbour graph; the probability of
+        its cluster by a method that knows probabilities.
     sweep : Sweep or None
     discovery : Discovery or None
+    probabilities : (N, n_clusters) float32, or None
+    notes : str
+        What the method wants a person to know.
+    names : tuple of str
+        Name of each cluster that was named before, "" for the others; empty where nothing was named.
     """
 
     labels: np.ndarray
@@ -49,6 +63,9 @@ class Fit:
     membership: np.ndarray | None = None
     sweep: Sweep | None = None
     discovery: Discovery | None = None
+    probabilities: np.ndarray | None = None
+    notes: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def n_clusters(self) -> int:
@@ -70,17 +87,26 @@ class Fit:
 
     @property
     def reasons(self) -> str:
-        """Why there are so many clusters, in words; empty where the number was given without evidence."""
+        """Why there are so many clusters, and what else the method says, in words; may be empty."""
         found = self.discovery.suggestion if self.discovery is not None else None
         if found is None:
-            return ""
+            return self.notes
         if self.n_clusters == found.n_clusters:
             return found.text
         return f"{self.n_clusters} clusters as asked for; the evidence says: {found.text}"
 
 
-def fit(features: np.ndarray, method: KMeansConfig | GraphConfig, *, rng: np.random.Generator) -> Fit:
+def fit(features: np.ndarray, method: Any, *, rng: np.random.Generator, known: Known | None = None) -> Fit:
     """Cluster prepared (N, D) features with a method's options.
+
+    Parameters
+    ----------
+    features : (N, D) float32
+    method : dataclass
+        Options of one of `wootz.clustering.methods.names.METHODS`.
+    rng : numpy Generator
+    known : Known, optional
+        Names and pairs, for the methods that learn from them.
 
     Raises
     ------
@@ -92,7 +118,10 @@ def fit(features: np.ndarray, method: KMeansConfig | GraphConfig, *, rng: np.ran
             return _fit_graph(features, method, rng=rng)
         case KMeansConfig():
             return _fit_kmeans(features, method, rng=rng)
-    raise WootzError(f"method={method!r} is not known; choose graph or kmeans.")
+    found = group(features, method, rng=rng, known=known)
+    if found is None:
+        raise WootzError(f"method={method!r} is not known; choose one of {', '.join(METHODS)}.")
+    return as_fit(features, found)
 
 
 def _fit_kmeans(features: np.ndarray, method: KMeansConfig, *, rng: np.random.Generator) -> Fit:
@@ -113,15 +142,10 @@ def _fit_kmeans(features: np.ndarray, method: KMeansConfig, *, rng: np.random.Ge
 def _fit_graph(features: np.ndarray, method: GraphConfig, *, rng: np.random.Generator) -> Fit:
     found = discover(features, method, rng=rng)
     centres = cluster_means(features, found.labels)
-    if found.n_clusters > 1:
-        distances = distances_to_centroids(features, found.labels, centres)
-    else:  # without another cluster every tile is on the border
-        own = np.linalg.norm(features - centres[0], axis=1).astype(np.float64)
-        distances = CentroidDistances(own, own)
     return Fit(
         labels=found.labels,
         centroids=centres,
-        distances=distances,
+        distances=_distances(features, found.labels, centres),
         outlier_score=found.outlier_score,
         stability=float("nan") if found.stability is None else float(np.nanmean(found.stability)),
         membership=found.membership,
@@ -129,19 +153,48 @@ def _fit_graph(features: np.ndarray, method: GraphConfig, *, rng: np.random.Gene
     )
 
 
-def cluster_means(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the mean of each cluster's features: (n_clusters, D) float32, summed in double precision."""
-    from scipy.sparse import csr_array
+def as_fit(features: np.ndarray, found: Grouping) -> Fit:
+    """Complete the clusters of a method; tiles in none go to the nearest mean, with a membership of 0.
 
-    n, n_clusters = len(labels), int(labels.max()) + 1
-    total = np.zeros((n_clusters, features.shape[1]))
-    for start in range(0, n, CENTRES_CHUNK):
-        part = labels[start : start + CENTRES_CHUNK]
-        rows = np.arange(len(part))
-        member = csr_array((np.ones(len(part)), (part, rows)), shape=(n_clusters, len(part)))
-        total += member @ features[start : start + CENTRES_CHUNK].astype(np.float64)
-    counts = np.bincount(labels, minlength=n_clusters)[:, None]
-    return (total / np.maximum(counts, 1)).astype(np.float32)
+    Parameters
+    ----------
+    features : (N, D) float32
+    found : Grouping
+    """
+    labels, inside = found.labels, found.labels >= 0
+    if not inside.any():
+        labels = np.zeros_like(labels)
+    centres = (
+        cluster_means(features[inside], labels[inside]) if inside.any() else cluster_means(features, labels)
+    )
+    if not inside.all() and inside.any():
+        labels = np.where(inside, labels, nearest_centroid(features, centres)[0]).astype(np.int32)
+    distances = _distances(features, labels, centres)
+    membership = None
+    if found.probabilities is not None:
+        membership = np.where(inside, found.probabilities[np.arange(len(labels)), labels], 0.0).astype(
+            np.float64
+        )
+    elif not inside.all():
+        membership = inside.astype(np.float64)
+    return Fit(
+        labels=labels,
+        centroids=centres,
+        distances=distances,
+        outlier_score=outlier_scores(distances.own, labels),
+        stability=found.stability,
+        membership=membership,
+        probabilities=found.probabilities,
+        notes=" ".join(found.notes),
+        names=found.names,
+    )
+
+
+def _distances(features: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> CentroidDistances:
+    if len(centres) > 1:
+        return distances_to_centroids(features, labels, centres)
+    own = np.linalg.norm(features - centres[0], axis=1).astype(np.float64)
+    return CentroidDistances(own, own)  # without another cluster every tile is on the border
 
 
 def write_evidence(found: Fit, folder: Path) -> list[Path]:

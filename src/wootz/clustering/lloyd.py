@@ -99,7 +99,7 @@ def kmeans(
         )
     if spherical:
         points = _unit_rows(points)
-    _check_different(points, n_clusters)
+    check_different(points, n_clusters)
     seeds = rng.integers(2**63, size=n_init)  # not rng.spawn: a Generator without SeedSequence cannot
     with one_thread_if_small(points.size * n_clusters):
         runs = [
@@ -247,7 +247,7 @@ def _unit_rows(points: np.ndarray) -> np.ndarray:
     return l2_normalise(points)
 
 
-def _check_different(points: np.ndarray, n_clusters: int) -> None:
+def check_different(points: np.ndarray, n_clusters: int) -> None:
     """Raise unless there are at least `n_clusters` different rows; stops as soon as they are found."""
     seen: set[bytes] = set()
     for row in points:

@@ -39,7 +39,9 @@ class ClusterReport:
         Overview, one montage per cluster, then map and curve.
     method : str
     reasons : str
-        Why there are so many clusters, or none; empty where nobody asked.
+        Why there are so many clusters, or none, and what else the method says; may be empty.
+    names : tuple of str
+        Name of each cluster that was named before, "" for a new one; empty where nothing was named.
     shortcuts : Shortcuts or None
         What clusters follow beside the material, where it was asked.
     page : Path or None
@@ -59,6 +61,7 @@ class ClusterReport:
     pictures: tuple[Path, ...]
     method: str = "kmeans"
     reasons: str = ""
+    names: tuple[str, ...] = ()
     shortcuts: Shortcuts | None = None
     page: Path | None = None
 
@@ -74,6 +77,7 @@ class ClusterReport:
         lines = [
             f"{what}, {self.sizes[-1]} to {self.sizes[0]} tiles each",
             *self._scores(),
+            *([f"named: {self._named()}"] if self.names else []),
             *([self.reasons] if self.reasons else []),
         ]
         if self.agreement is not None:
@@ -89,14 +93,17 @@ class ClusterReport:
             lines.append(f"look at {self.page or self.pictures[0]} and the pictures beside it")
         return "\n".join(lines)
 
+    def _named(self) -> str:
+        return ", ".join(f"{k} {name or '(new)'}" for k, name in enumerate(self.names))
+
     def _scores(self) -> list[str]:
         found = [f"silhouette {self.silhouette:.2f}"] if math.isfinite(self.silhouette) else []
         if math.isfinite(self.stability):
-            between, unit = (
-                ("stability in subsamples", "mean Jaccard")
-                if self.method == "graph"
-                else ("agreement between restarts", "ARI")
-            )
+            between, unit = "agreement between restarts", "ARI"
+            if self.method == "graph":
+                between, unit = "stability in subsamples", "mean Jaccard"
+            elif self.method in ("scan", "temi", "sela"):
+                between = "agreement between heads"
             found.append(f"{between} {self.stability:.2f} ({unit})")
         return [", ".join(found)] if found else []
 
@@ -113,6 +120,7 @@ class ClusterReport:
             "stability": self.stability,
             "method": self.method,
             "reasons": self.reasons,
+            "names": list(self.names),
             "agreement": scores,
             "pictures": [path.name for path in self.pictures],
             "page": None if self.page is None else self.page.name,

@@ -1,0 +1,1 @@
+"""Clustering methods beside k-means and the graph, one file each, all on the same (N, D) features."""
