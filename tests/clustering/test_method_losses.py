@@ -101,6 +101,10 @@ def test_sinkhorn_survives_what_underflows_and_shares_out_equally(rng):
     assert (np.exp(25 * log_p).sum(axis=0)[1:] == 0).any()  # computed plainly, a class would be divided by 0
     sizes = np.bincount(sinkhorn(tensor(log_p), tolerance=1e-6).argmax(dim=1).numpy(), minlength=3)
     assert sizes.min() > 90
+    early = sinkhorn(tensor(log_p)).sum(dim=1).numpy()
+    assert early == pytest.approx(
+        np.full(300, 1 / 300), rel=1e-12
+    )  # each point counts once, also before it settles
     constant = tensor(log_p) + torch.from_numpy(rng.normal(size=(300, 1)))
     same = sinkhorn(constant, tolerance=1e-6)
     assert same.numpy() == pytest.approx(sinkhorn(tensor(log_p), tolerance=1e-6).numpy(), abs=1e-9)

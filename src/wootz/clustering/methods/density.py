@@ -49,7 +49,7 @@ def hdbscan(features: np.ndarray, cfg: HDBSCANConfig, *, rng: np.random.Generato
     from sklearn.cluster import HDBSCAN
 
     space = in_space(points, cfg, rng=rng)
-    model = HDBSCAN(min_cluster_size=cfg.min_size, min_samples=cfg.min_samples)
+    model = HDBSCAN(min_cluster_size=cfg.min_size, min_samples=cfg.min_samples, copy=True)  # pyright: ignore[reportArgumentType]
     labels = model.fit_predict(space.astype(np.float64)).astype(np.int32)
     n_clusters = int(labels.max()) + 1
     if n_clusters == 0:
