@@ -141,7 +141,10 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("name", METHODS)
+SLOWER = [pytest.param(name, marks=pytest.mark.slow) for name in METHODS if name != "dac"]
+
+
+@pytest.mark.parametrize("name", ["dac", *SLOWER])
 def test_training_runs_saves_and_says_what_it_did(tmp_path, name):
     tiles = DrawnTiles(48)
     assert trains_encoder(METHODS[name])

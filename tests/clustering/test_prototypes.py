@@ -110,6 +110,7 @@ def test_neighbours_against_loops(rng):
     assert distance == pytest.approx(np.sort(all_d, axis=1)[:, :6], abs=2e-3)
 
 
+@pytest.mark.slow
 def test_map_parts_groups_repeats_and_samples(rng):
     points = np.concatenate([rng.normal(12 * k, 1, (60, 5)) for k in range(3)]).astype(np.float32)
     truth = np.repeat(np.arange(3), 60)
