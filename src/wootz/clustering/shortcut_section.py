@@ -14,7 +14,7 @@ from wootz.clustering.shortcut_factors import NEEDED, WINDOW, code_images, tile_
 from wootz.clustering.shortcut_plot import shortcut_figure
 from wootz.clustering.shortcut_words import shortcut_words
 from wootz.clustering.survey import Survey, survey_factors
-from wootz.factors import image_strata
+from wootz.factors import EDGE, PLACE, image_strata
 from wootz.plotting import save_figure
 from wootz.progress import say
 
@@ -126,7 +126,11 @@ def _try(
     truth: np.ndarray | None,
     place: dict[str, Any],
 ) -> list[Remedy]:
-    """Try remedies on a sample that is small enough to be clustered again and again."""
+    """Try remedies on a sample that is small enough to be clustered again and again.
+
+    Place is told, not taken out: a coating lies at the top because it is a coating.
+    """
+    followed = [coded for coded in followed if coded.name not in (PLACE, EDGE)]
     if not followed:
         return []
     rows = _sample(len(features), MAX_REFIT, place["rng"])

