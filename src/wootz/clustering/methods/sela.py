@@ -20,7 +20,8 @@ from wootz.clustering.methods.imbalance import imbalance_note
 from wootz.clustering.methods.sinkhorn import sinkhorn
 from wootz.progress import track
 
-N_SCALINGS = 100  # a seventh of the time of full convergence; clusters may then differ a little in size
+N_SCALINGS = 100  # on the way; clusters of the last assignment are equal up to FINAL_SCALINGS
+FINAL_SCALINGS = 1000
 
 
 def sela(features: np.ndarray, cfg: SeLaConfig, *, rng: np.random.Generator) -> Grouping:
@@ -65,7 +66,7 @@ def sela(features: np.ndarray, cfg: SeLaConfig, *, rng: np.random.Generator) -> 
         optimizer.zero_grad()
         cross_entropy(heads(view), labels[batch].to(values.device)).sum().backward()
         optimizer.step()
-    labels = assign(heads, values, neighbours, sharpness=cfg.sharpness)
+    labels = assign(heads, values, neighbours, sharpness=cfg.sharpness, n_iter=FINAL_SCALINGS)
     scores = over_all(lambda part: heads(part).transpose(0, 1), values)
     losses = cross_entropy(scores.transpose(0, 1), labels)
     best = int(losses.argmin())
@@ -77,7 +78,9 @@ def sela(features: np.ndarray, cfg: SeLaConfig, *, rng: np.random.Generator) -> 
 
 
 @torch.no_grad()
-def assign(heads: LinearHeads, values: Tensor, neighbours: Tensor, *, sharpness: float) -> Tensor:
+def assign(
+    heads: LinearHeads, values: Tensor, neighbours: Tensor, *, sharpness: float, n_iter: int = N_SCALINGS
+) -> Tensor:
     """Give each head labels of equal frequency: (N, n_heads) int64 on the CPU.
 
     Parameters
@@ -86,14 +89,15 @@ def assign(heads: LinearHeads, values: Tensor, neighbours: Tensor, *, sharpness:
     values : (N, D) float32
     neighbours : (N, k) int64, on the CPU
     sharpness : float, > 0
-        Of `sinkhorn`.
+        Of `sinkhorn`, and so is `n_iter`.
+    n_iter : int
     """
     labels = []
     for head in range(len(heads.weight)):
         log_p = over_all(lambda part, head=head: heads(part)[head].log_softmax(dim=-1), values)
         around = (log_p + log_p[neighbours].mean(dim=1)) / 2
         labels.append(
-            sinkhorn(around.to(values.device), sharpness=sharpness, n_iter=N_SCALINGS).argmax(dim=1).cpu()
+            sinkhorn(around.to(values.device), sharpness=sharpness, n_iter=n_iter).argmax(dim=1).cpu()
         )
     return torch.stack(labels, dim=1)
 
