@@ -129,8 +129,13 @@ def test_map_parts_groups_repeats_and_samples(rng):
     assert {text.get_text() for text in figure.axes[0].texts} == {"a", "b"}
 
 
-def test_map_of_few_tiles(rng):
+@pytest.mark.slow
+def test_map_of_five_tiles(rng):
     points = rng.normal(size=(5, 4)).astype(np.float32)
     assert np.isfinite(umap_coordinates(points, rng=rng).coordinates).all()
+
+
+def test_map_of_too_few_tiles(rng):
+    points = rng.normal(size=(5, 4)).astype(np.float32)
     with pytest.raises(WootzError, match="too few for a map"):
         umap_coordinates(points[:4], rng=rng)

@@ -89,6 +89,7 @@ def test_painting_methods_refuse_a_lens_and_no_weight_is_no_lens():
     assert not torch.equal(first.fine[0].weight, other.fine[0].weight)
 
 
+@pytest.mark.slow
 def test_interrupted_training_with_a_lens_goes_on_to_the_same_losses(toy_tiles, tmp_path):
     cfg = options(lens=LensConfig(weight=1.0, penalty=10.0, width=4))
     whole = pretrain_tiles(toy_tiles(), cfg, folder=tmp_path / "whole")

@@ -135,10 +135,18 @@ def test_files_rebuild_the_encoder_and_tell_its_story(toy_tiles, tmp_path):
     assert str(result.checkpoint) in result.summary()
 
 
+QUICK = ("simclr", "dino")  # the others only where there is time
+
+
 @pytest.mark.parametrize(
     ("method", "every_s"),
-    [("moco", 1e9), *((method, 0.0) for method in METHODS)],
-    ids=["moco, end of epoch", *METHODS],
+    [
+        pytest.param("moco", 1e9, id="moco, end of epoch"),
+        *(
+            pytest.param(method, 0.0, id=method, marks=() if method in QUICK else pytest.mark.slow)
+            for method in METHODS
+        ),
+    ],
 )
 def test_interrupted_training_goes_on_to_the_same_weights(
     toy, toy_tiles, tmp_path, monkeypatch, method, every_s
@@ -180,6 +188,7 @@ def test_finished_training_is_not_trained_again(toy_tiles, tmp_path):
     assert losses(first) == losses(second)
 
 
+@pytest.mark.slow
 def test_seed_decides_the_result(toy_tiles, tmp_path):
     runs = [
         losses(pretrain_tiles(toy_tiles(), options(epochs=1, seed=seed), folder=tmp_path / str(i)))

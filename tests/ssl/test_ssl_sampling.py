@@ -135,6 +135,7 @@ def test_ranks_share_the_batches_of_one_process(toy_tiles, step):
     assert one == [a + b for a, b in zip(*two, strict=True)]
 
 
+@pytest.mark.slow
 def test_interrupted_balanced_training_goes_on_to_the_same_losses(toy_tiles, tmp_path):
     sampling = Sampling(np.arange(32) % 2, source_shares(np.arange(32) < 6, gamma=1.0))
     cfg = PretrainConfig(

@@ -62,7 +62,8 @@ def stopped(folder, number):
     return process.wait(60), process.stderr.read()
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 def test_signal_in_mid_epoch_and_the_same_command_again(toy_tiles, tmp_path, name):
     status, words = stopped(tmp_path / "cut", getattr(signal, name))
     assert status == 128 + getattr(signal, name)
