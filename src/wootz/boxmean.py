@@ -4,10 +4,9 @@ Bit by bit what ``scipy.ndimage.uniform_filter(picture, size_px, mode="nearest")
 third of its time: the hash of every ingested field takes two of them.
 """
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
+
+from wootz.compiled import compiled
 
 
 def box_mean(picture: np.ndarray, size_px: int) -> np.ndarray:
@@ -22,17 +21,7 @@ def box_mean(picture: np.ndarray, size_px: int) -> np.ndarray:
     -------
     (H, W) float32
     """
-    return _compiled()(np.ascontiguousarray(picture, np.float32), size_px)
-
-
-@cache
-def _compiled() -> Callable[[np.ndarray, int], np.ndarray]:
-    import numba
-
-    try:
-        return numba.njit(nogil=True, cache=True)(_running_means)
-    except RuntimeError:  # no folder to keep compiled code in
-        return numba.njit(nogil=True)(_running_means)
+    return compiled(_running_means)(np.ascontiguousarray(picture, np.float32), size_px)
 
 
 def _running_means(picture: np.ndarray, size: int) -> np.ndarray:

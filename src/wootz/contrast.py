@@ -1,10 +1,8 @@
 """How much there is to see in a tile, so that those that show nothing can be flagged."""
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
 
+from wootz.compiled import compiled
 from wootz.intensity import CLIP
 
 BLOCK_PX = 4
@@ -37,17 +35,7 @@ def contrast(strip: np.ndarray, cols: np.ndarray, *, size_px: int, range_: tuple
     low, high = range_
     first = -(-np.asarray(cols, np.int64) // BLOCK_PX)
     last = np.minimum((np.asarray(cols, np.int64) + size_px) // BLOCK_PX, strip.shape[1] // BLOCK_PX)
-    return _compiled()(np.ascontiguousarray(strip), first, last, float(low), float(high))
-
-
-@cache
-def _compiled() -> Callable[..., np.ndarray]:
-    import numba
-
-    try:
-        return numba.njit(nogil=True, cache=True)(_deviations)
-    except RuntimeError:  # no folder to keep compiled code in
-        return numba.njit(nogil=True)(_deviations)
+    return compiled(_deviations)(np.ascontiguousarray(strip), first, last, float(low), float(high))
 
 
 def _deviations(

@@ -4,10 +4,9 @@ Networks see ``(x - low) / (high - low)`` with `low` and `high` the robust range
 divided by 255 or 65535 (a 12-bit signal in a 16-bit file would end at 0.06), never cut to 8 bits.
 """
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
+
+from wootz.compiled import compiled
 
 LOW_PERCENTILE = 0.1
 HIGH_PERCENTILE = 99.9
@@ -33,23 +32,13 @@ def histogram(pixels: np.ndarray) -> np.ndarray:
     counts = np.zeros(n_values, np.int64)
     for start in range(0, len(words), _WORDS_AT_ONCE):
         tables = np.zeros((4 if n_values == 256 else 2, n_values), np.uint32)
-        _compiled()(words[start : start + _WORDS_AT_ONCE], tables, counts)
+        compiled(_count_words)(words[start : start + _WORDS_AT_ONCE], tables, counts)
     for value in (*flat[:first].tolist(), *flat[last:].tolist()):
         counts[value] += 1
     return counts
 
 
 _WORDS_AT_ONCE = 1 << 29  # fewer than 2^32 pixels, so that no count of 32 bits is full
-
-
-@cache
-def _compiled() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
-    import numba  # half a second and 100 MB: only those who count pay for it
-
-    try:
-        return numba.njit(nogil=True, cache=True)(_count_words)
-    except RuntimeError:  # no folder to keep compiled code in
-        return numba.njit(nogil=True)(_count_words)
 
 
 def _count_words(words: np.ndarray, tables: np.ndarray, counts: np.ndarray) -> None:

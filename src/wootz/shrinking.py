@@ -1,9 +1,8 @@
 """Small versions of large fields, at the speed of memory, in any thread."""
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
+
+from wootz.compiled import compiled
 
 
 def shrink(pixels: np.ndarray, width_px: int) -> np.ndarray:
@@ -25,17 +24,7 @@ def shrink(pixels: np.ndarray, width_px: int) -> np.ndarray:
     n_rows = max(1, round(height * n_cols / width))
     rows = np.arange(n_rows + 1, dtype=np.int64) * height // n_rows
     cols = np.arange(n_cols + 1, dtype=np.int64) * width // n_cols
-    return _compiled()(np.ascontiguousarray(pixels), rows, cols)
-
-
-@cache
-def _compiled() -> Callable[..., np.ndarray]:
-    import numba  # half a second and 100 MB: only those who shrink pay for it
-
-    try:
-        return numba.njit(nogil=True, cache=True)(_bin_means)
-    except RuntimeError:  # no folder to keep compiled code in
-        return numba.njit(nogil=True)(_bin_means)
+    return compiled(_bin_means)(np.ascontiguousarray(pixels), rows, cols)
 
 
 def _bin_means(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:

@@ -1,13 +1,12 @@
 """The compiled copy of windows. Importing it loads numba (half a second): `wootz.gather` does so at need."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from wootz.compiled import compiled
 
 POINTER = ir.IntType(8).as_pointer()
 
@@ -49,11 +48,4 @@ def _copy_windows(numbers, corners, fields, target, chunk):
     return True
 
 
-def _compile(function: Any) -> Callable[..., bool]:
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder to keep compiled code in: compile in each process
-        return numba.njit(nogil=True)(function)
-
-
-copy_windows = _compile(_copy_windows)
+copy_windows = compiled(_copy_windows)

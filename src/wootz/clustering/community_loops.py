@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from wootz.clustering.compiled import compiled
 from wootz.clustering.links import Links
+from wootz.compiled import compiled
 
 MIN_GAIN = 1e-10
 

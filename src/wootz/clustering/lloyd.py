@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wootz.clustering.compiled import compiled
 from wootz.clustering.preprocess import check_features, l2_normalise
+from wootz.compiled import compiled
 from wootz.errors import WootzError
 
 SEEDING_POINTS = 100  # candidates per cluster for k-means++; the clustering itself sees every point

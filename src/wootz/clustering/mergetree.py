@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wootz.clustering.community_loops import join_groups
-from wootz.clustering.compiled import compiled
 from wootz.clustering.links import Links
+from wootz.compiled import compiled
 
 MAX_GROUPS = 10_000
 

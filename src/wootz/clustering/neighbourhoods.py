@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wootz.clustering.compiled import compiled
+from wootz.compiled import compiled
 
 
 @compiled

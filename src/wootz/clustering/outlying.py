@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from wootz.clustering.compiled import compiled
 from wootz.clustering.exemplars import outlier_scores
 from wootz.clustering.graph import KnnGraph
 from wootz.clustering.links import Links
+from wootz.compiled import compiled
 
 
 def neighbour_outliers(graph: KnnGraph, labels: np.ndarray) -> np.ndarray:

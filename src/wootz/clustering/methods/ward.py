@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from wootz.clustering.compiled import compiled
 from wootz.clustering.lloyd import kmeans
 from wootz.clustering.mergetree import MergeTree
 from wootz.clustering.methods.density import in_space
 from wootz.clustering.methods.grouping import Grouping, by_size, check_points
 from wootz.clustering.methods.options import WardConfig
 from wootz.clustering.sweep import silhouette
+from wootz.compiled import compiled
 
 SILHOUETTE_SAMPLE = 2_000
 MICRO_ITER = 20
