@@ -13,7 +13,7 @@ from wootz.errors import ArchiveError
 from wootz.fields import NewField
 from wootz.pixels import PixelReader
 from wootz.store import Store
-from wootz.tables import conform, empty, records, set_column
+from wootz.tables import records, set_column
 from wootz.tilegrid import tile_frame, write_grid
 from wootz.tiles import TileSet
 
@@ -280,7 +280,7 @@ class Archive:
 
     def add_objects(self, objects: pd.DataFrame) -> None:
         """Store objects in place of those of the same images and sources (see `wootz.objects`)."""
-        self._replace("objects", objects, same=["image_id", "source"])
+        intake.replace_rows(self.store, "objects", objects, same=["image_id", "source"])
 
     @property
     def objects(self) -> pd.DataFrame:
@@ -289,9 +289,8 @@ class Archive:
 
     def add_measurements(self, measurements: pd.DataFrame) -> None:
         """Store values in place of those of the same image, specimen, quantity, method and source."""
-        self._replace(
-            "measurements", measurements, same=["image_id", "specimen", "quantity", "method", "source"]
-        )
+        same = ["image_id", "specimen", "quantity", "method", "source"]
+        intake.replace_rows(self.store, "measurements", measurements, same=same)
 
     @property
     def measurements(self) -> pd.DataFrame:
@@ -329,31 +328,8 @@ class Archive:
         """Read all operations in order."""
         return runs.load_log(self.path)
 
-    def _replace(self, table: str, frame: pd.DataFrame, *, same: list[str]) -> None:
-        frame = conform(table, frame)
-        with self.store.transaction() as transaction:
-            known = set(self.store.table("images")["image_id"]) | {""}
-            strangers = frame.loc[~frame["image_id"].isin(known), "image_id"]
-            if len(strangers):
-                raise ArchiveError(f"{table}: image {strangers.iloc[0]!r} is not in {self.path}.")
-            old = self.store.table(table)
-            stale = pd.MultiIndex.from_frame(old[same]).isin(pd.MultiIndex.from_frame(frame[same]))
-            if stale.any():
-                transaction.replace_table(table, pd.concat([old[~stale], frame], ignore_index=True))
-            else:
-                transaction.append_table(table, frame)
-
     def _sound_images(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         table = self.store.table("images")
         if self._sound is None or self._sound[2] is not table:
-            present = self.pixels.present(table)
-            if present.all():
-                self._sound = (table, empty("set_aside"), table)
-                return self._sound[:2]
-            lost = table[~present]
-            aside = pd.DataFrame(
-                {"file": lost["file"], "reason": "its pixels in " + lost["shard"] + " are cut off or gone"}
-            )
-            sound = table[present].reset_index(drop=True)
-            self._sound = (sound, conform("set_aside", aside.assign(when="")), table)
+            self._sound = (*self.pixels.part_sound(table), table)
         return self._sound[:2]

@@ -30,7 +30,7 @@ STRATA = (
 
 
 BRIGHTNESS = "mean brightness"
-EDGE = "at the image edge"
+EDGE = "the image edge"
 ON_BAR = "on an info bar"
 PLACE = "place in the image"
 ROW_NAMES, COL_NAMES = ("top", "middle", "bottom"), ("left", "centre", "right")

@@ -158,6 +158,28 @@ def note_set_aside(
     return new
 
 
+def replace_rows(store: Store, table: str, frame: pd.DataFrame, *, same: list[str]) -> None:
+    """Store rows in place of those that agree with them in the columns `same`.
+
+    Raises
+    ------
+    ArchiveError
+        If a row names an image that is not in the archive, or a value does not fit its column.
+    """
+    frame = conform(table, frame)
+    with store.transaction() as transaction:
+        known = set(store.table("images")["image_id"]) | {""}
+        strangers = frame.loc[~frame["image_id"].isin(known), "image_id"]
+        if len(strangers):
+            raise ArchiveError(f"{table}: image {strangers.iloc[0]!r} is not in {store.root}.")
+        old = store.table(table)
+        stale = pd.MultiIndex.from_frame(old[same]).isin(pd.MultiIndex.from_frame(frame[same]))
+        if stale.any():
+            transaction.replace_table(table, pd.concat([old[~stale], frame], ignore_index=True))
+        else:
+            transaction.append_table(table, frame)
+
+
 def describe(packed: PackedField, given: Mapping[str, Any]) -> dict[str, Any]:
     """Join what the reader knew about a field with what its pixels say."""
     facts = {

@@ -11,6 +11,7 @@ from wootz import storage
 from wootz.errors import ArchiveError
 from wootz.fields import check_field, open_shard, read_field
 from wootz.store import Store
+from wootz.tables import conform, empty
 
 
 class PixelReader:
@@ -51,6 +52,16 @@ class PixelReader:
         there = {file: len(self._shard(file)) for file in images["shard"].unique()}
         ends = (images["offset"] + images["height_px"] * images["width_px"]).to_numpy()
         return ends <= np.array([there[file] for file in images["shard"]], np.int64)
+
+    def part_sound(self, images: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Part the images whose pixels are there from set-aside rows for the others: (images, set_aside)."""
+        present = self.present(images)
+        if present.all():
+            return images, empty("set_aside")
+        lost = images[~present]
+        reasons = "its pixels in " + lost["shard"] + " are cut off or gone"
+        aside = pd.DataFrame({"file": lost["file"], "reason": reasons, "when": ""})
+        return images[present].reset_index(drop=True), conform("set_aside", aside)
 
     def dtype(self, file: str) -> np.dtype:
         """Give the dtype of a shard."""

@@ -310,6 +310,6 @@ def test_groups_of_tiles(archive):
     assert light[bins == 0].max() <= light[bins == 7].min()
     with pytest.raises(WootzError, match="choose among image, brightness"):
         group_tiles(tiles, "detector")
-    assert {c.name for c in tile_factors(tiles)} >= {"mean brightness", "at the image edge", "pixel size"}
+    assert {c.name for c in tile_factors(tiles)} >= {"mean brightness", "the image edge", "pixel size"}
     with pytest.raises(WootzError, match="columns=nope"):
         tile_factors(tiles, columns=["nope"])

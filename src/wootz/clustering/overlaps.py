@@ -74,15 +74,30 @@ def best_overlaps(table: pd.DataFrame) -> pd.DataFrame:
     Hennig 2007, doi 10.1016/j.csda.2006.11.025, section 3.
     """
     counts = table.to_numpy(np.float64)
-    own, others = counts.sum(axis=1), counts.sum(axis=0)
-    either = own[:, None] + others - counts
-    jaccard = np.divide(counts, either, out=np.zeros_like(counts), where=either > 0)
+    jaccard = jaccards(counts)
     best = jaccard.argmax(axis=1)
     return pd.DataFrame(
         {
             "cluster": table.index,
-            "n": own.astype(int),
+            "n": counts.sum(axis=1).astype(int),
             "other": table.columns[best],
             "jaccard": jaccard[np.arange(len(best)), best],
         }
     )
+
+
+def jaccards(counts: np.ndarray) -> np.ndarray:
+    """Divide what two clusters share by what either holds, ``|A & B| / |A | B|``; 0 for two empty ones.
+
+    Parameters
+    ----------
+    counts : (K, L)
+        Tiles in both, of each pair of clusters.
+
+    Returns
+    -------
+    (K, L) float64 in [0, 1]
+    """
+    counts = np.asarray(counts, np.float64)
+    either = counts.sum(axis=1, keepdims=True) + counts.sum(axis=0) - counts
+    return np.divide(counts, either, out=np.zeros_like(counts), where=either > 0)

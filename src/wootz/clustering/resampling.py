@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from wootz.clustering.overlaps import jaccards
 from wootz.progress import track
 
 SUBSAMPLE_FRAC = 0.8
@@ -38,10 +39,7 @@ def best_jaccard(labels: np.ndarray, other: np.ndarray) -> np.ndarray:
     n_own, n_other = int(labels.max()) + 1, int(other.max()) + 1
     both = np.bincount(labels.astype(np.int64) * n_other + other, minlength=n_own * n_other)
     both = both.reshape(n_own, n_other)
-    sizes, other_sizes = both.sum(axis=1), both.sum(axis=0)
-    union = sizes[:, None] + other_sizes[None] - both
-    best = (both / np.maximum(union, 1)).max(axis=1)
-    return np.where(sizes > 0, best, np.nan)
+    return np.where(both.sum(axis=1) > 0, jaccards(both).max(axis=1), np.nan)
 
 
 def cluster_stability(

@@ -1,7 +1,6 @@
 """Whole batches of tiles; which tiles an epoch draws, and their order, depend on seed and epoch alone."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -9,21 +8,10 @@ from torch import Tensor
 
 from wootz.ssl.facts import TileFacts
 from wootz.ssl.sampling import Sampling, draw_rows
+from wootz.tilesource import PlacedByStep, Tiles
 from wootz.training import prefetch
 
 Batch = Tensor | tuple[Tensor, TileFacts]
-
-
-class Tiles(Protocol):
-    """What training needs of a `wootz.tiles.TileSet`."""
-
-    def __len__(self) -> int:
-        """Return the number of tiles."""
-        ...
-
-    def scaled(self, rows: Any, margin: int = 0) -> np.ndarray:
-        """Return (B, H + 2 margin, W + 2 margin) float32 on the common intensity scale."""
-        ...
 
 
 def epoch_rows(
@@ -50,7 +38,7 @@ def epoch_rows(
     return order.reshape(n_batches, batch_size)
 
 
-class Batches:
+class Batches(PlacedByStep):
     """Batches as float32 tensors (B, 1, H, W), read one step ahead by a thread.
 
     With facts of the tiles, each batch is a pair of tensor and facts.
@@ -117,11 +105,3 @@ class Batches:
     def _read(self, rows: np.ndarray) -> Batch:
         tiles = torch.from_numpy(self.tiles.scaled(rows, self.margin_px))[:, None]
         return tiles if self.facts is None else (tiles, self.facts.at(rows))
-
-    # Lightning asks loaders for their state before it resumes within an epoch; ours is the step itself.
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: the position follows from the step."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Do nothing: the position follows from the step."""

@@ -14,7 +14,7 @@ from wootz.augment.geometry import context_px
 from wootz.encoders import save_encoder
 from wootz.encoders.start import describe_start, find_start, start_encoder
 from wootz.errors import WootzError
-from wootz.ssl.batches import Batches, Tiles
+from wootz.ssl.batches import Batches
 from wootz.ssl.config import PretrainConfig
 from wootz.ssl.curves import draw_history
 from wootz.ssl.embedding import ENCODER_FILE
@@ -27,14 +27,13 @@ from wootz.ssl.selection import select_tiles
 from wootz.ssl.watch import FeatureWatch, look, watched
 from wootz.ssl.windows import random_windows
 from wootz.storage import fingerprint, plain, write_bytes
+from wootz.tilesource import Tiles, look_at
 from wootz.training import build_trainer, fit
 
 if TYPE_CHECKING:
     from wootz.tiles import TileSet
 
-SAMPLE_TILES = 512
 MIN_TILES = 8
-MIN_CONTRAST = 1e-4
 CURVES_FILE = "history.png"
 SAMPLING_FILE = "sampling.csv"
 
@@ -249,19 +248,7 @@ def checked_sample(tiles: Tiles, cfg: PretrainConfig) -> np.ndarray:
             f"{'is' if n == 1 else 'are'} only {n}; {advice}ingest more images or make smaller, overlapping "
             "tiles."
         )
-    rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLE_TILES)).astype(int))
-    try:
-        sample = tiles.scaled(rows)
-    except ValueError as error:
-        raise WootzError(f"pretraining needs tiles of one size: {error}.") from error
-    if not np.isfinite(sample).all():
-        raise WootzError("tiles hold NaN or infinite values; check the images with `wootz ingest` again.")
-    if float(sample.std(axis=(1, 2)).max()) < MIN_CONTRAST:
-        raise WootzError(
-            f"all {len(sample)} tiles that were looked at are constant (one grey level each), so there is "
-            "nothing to learn; check that the right images were ingested."
-        )
-    return sample
+    return look_at(tiles)
 
 
 def _origin(about: dict[str, Any], n_tiles: int) -> str:

@@ -1,7 +1,6 @@
 """Batches of tiles with what is known of each, and features of all tiles."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -9,25 +8,11 @@ from torch import Tensor, nn
 
 from wootz.encoders.apply import embed_arrays
 from wootz.errors import WootzError
+from wootz.tilesource import PlacedByStep, Tiles, look_at
 from wootz.training import prefetch
 
-MIN_CONTRAST = 1e-4
-CHECKED = 512
 
-
-class Tiles(Protocol):
-    """What training needs of a `wootz.tiles.TileSet`."""
-
-    def __len__(self) -> int:
-        """Return the number of tiles."""
-        ...
-
-    def scaled(self, rows: Any, margin: int = 0) -> np.ndarray:
-        """Return (B, H + 2 margin, W + 2 margin) float32 on the common intensity scale."""
-        ...
-
-
-class RowBatches:
+class RowBatches(PlacedByStep):
     """Batches (rows (B,) int64, pixels (B, 1, H + 2 margin, W + 2 margin) float32), read ahead by a thread.
 
     Parameters
@@ -70,14 +55,6 @@ class RowBatches:
         pixels = torch.from_numpy(self.tiles.scaled(rows, self.margin_px))[:, None]
         return torch.from_numpy(rows), pixels
 
-    # Lightning asks loaders for their state before it resumes within an epoch; ours is the step itself.
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: the position follows from the step."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Do nothing: the position follows from the step."""
-
 
 def checked_side(tiles: Tiles, batch_size: int) -> int:
     """Return the side of the tiles in pixels after looking at some of them.
@@ -92,16 +69,7 @@ def checked_side(tiles: Tiles, batch_size: int) -> int:
             f"{len(tiles)} tiles are fewer than method.batch_size={batch_size}; set it lower or ingest more "
             "images."
         )
-    rows = np.unique(np.linspace(0, len(tiles) - 1, min(len(tiles), CHECKED)).astype(int))
-    try:
-        sample = tiles.scaled(rows)
-    except ValueError as error:
-        raise WootzError(f"training needs tiles of one size: {error}.") from error
-    if not np.isfinite(sample).all():
-        raise WootzError("tiles hold NaN or infinite values; check the images with `wootz ingest` again.")
-    if float(sample.std(axis=(1, 2)).max()) < MIN_CONTRAST:
-        raise WootzError("all tiles that were looked at are constant (one grey level each).")
-    return sample.shape[-1]
+    return look_at(tiles).shape[-1]
 
 
 def features_of(tiles: Tiles, encoder: nn.Module, *, batch_size: int = 256) -> np.ndarray:

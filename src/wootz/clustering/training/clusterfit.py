@@ -6,11 +6,12 @@ import numpy as np
 
 from wootz.augment.geometry import context_px
 from wootz.augment.presets import preset
-from wootz.clustering.training.batches import RowBatches, Tiles, checked_side, features_of
+from wootz.clustering.training.batches import RowBatches, checked_side, features_of
 from wootz.clustering.training.classifying import Classifying
 from wootz.clustering.training.labels import kmeans_labels
 from wootz.clustering.training.options import ClusterFitConfig
 from wootz.encoders import Encoder, build_encoder
+from wootz.tilesource import Tiles
 from wootz.training import build_trainer, fit
 
 

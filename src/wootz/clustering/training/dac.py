@@ -14,11 +14,12 @@ from wootz.augment.geometry import context_px
 from wootz.augment.presets import preset
 from wootz.augment.views import random_view
 from wootz.clustering.methods.grouping import Grouping, by_size
-from wootz.clustering.training.batches import RowBatches, Tiles, checked_side
+from wootz.clustering.training.batches import RowBatches, checked_side
 from wootz.clustering.training.classifying import step_seed
 from wootz.clustering.training.options import DACConfig
 from wootz.clustering.training.transformer import SpatialTransformer
 from wootz.encoders import Encoder
+from wootz.tilesource import Tiles
 from wootz.training import build_trainer, fit, history_of, prefetch
 
 SMALLEST = 1e-7
