@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -259,3 +261,17 @@ def test_precipitates_of_a_real_superalloy(data_dir):
         large = particles(mask == 1, rng=rng, min_area_px=1, fill_holes=False)
         assert 0 <= truth["n_large"] - large.n <= 1
         assert result.mean_ecd.value >= result.table.loc[result.table["inside"], "ecd_px"].mean()
+
+
+def test_in_a_notebook():
+    """DIPlib's viewer, loaded where OpenGL is installed, takes IPython's input hooks as loaded."""
+    pytest.importorskip("IPython")
+    code = """
+import IPython, numpy as np
+from wootz.measure import particles
+mask = np.zeros((32, 32), bool)
+mask[8:20, 8:20] = True
+print(len(particles(mask, rng=np.random.default_rng(0), n_resamples=100).table))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "1\n"

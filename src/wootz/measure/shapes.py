@@ -1,6 +1,8 @@
 """Place, size and shape of labelled particles, one row each."""
 
+import importlib
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -86,9 +88,7 @@ def _shape(labels: NDArray[np.uint32], height: float, width: float, *, n: int):
     """Feret max and min (n, 2), perimeter and solidity (n,)."""
     if n == 0:
         return np.empty((0, 2)), np.empty(0), np.empty(0)
-    import diplib
-
-    dip: Any = diplib  # its compiled names are unknown to type checkers
+    dip = _diplib()
     pitch = min(height, width)
     square = abs(height / width - 1) <= SQUARE
     even = labels if square else _resampled(labels, height / pitch, width / pitch)
@@ -99,6 +99,19 @@ def _shape(labels: NDArray[np.uint32], height: float, width: float, *, n: int):
     if not square:
         perimeter = crofton_perimeter(labels, height=height, width=width)
     return feret, perimeter, np.array(found["Solidity"])[:, 0]
+
+
+def _diplib() -> Any:
+    """DIPlib; its compiled names are unknown to type checkers.
+
+    Its viewer registers with IPython's input hooks where IPython is loaded, and takes them as loaded with it,
+    which they are not since IPython 9: without them the import fails in a notebook.
+    """
+    if "IPython" in sys.modules:
+        importlib.import_module("IPython.terminal.pt_inputhooks")
+    import diplib
+
+    return diplib
 
 
 def _resampled(labels: NDArray[np.uint32], row_factor: float, col_factor: float) -> NDArray[np.uint32]:
