@@ -3,7 +3,7 @@
 import numpy as np
 
 from wootz.compiled import compiled
-from wootz.intensity import CLIP
+from wootz.intensity import BOUNDS
 
 BLOCK_PX = 4
 
@@ -11,9 +11,9 @@ BLOCK_PX = 4
 def contrast(strip: np.ndarray, cols: np.ndarray, *, size_px: int, range_: tuple[float, float]) -> np.ndarray:
     """Measure how much there is to see in windows that lie side by side in a strip of rows.
 
-    The standard deviation of 4 x 4 px block means on the common intensity scale. Averaging over blocks takes
-    away most of the shot noise, of which an empty resin or vacuum region consists (a noise of 0.08 leaves
-    0.02), while a pore or crack over 1 % of the window at half the range keeps 0.05.
+    The standard deviation of 4 x 4 px block means on the common intensity scale, here cut at its ends.
+    Averaging over blocks takes away most of the shot noise, of which an empty resin or vacuum region consists
+    (a noise of 0.08 leaves 0.02), while a pore or crack over 1 % of the window at half the range keeps 0.05.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def _deviations(
             blocks[j] = line[first_col] + line[first_col + 1] + line[first_col + 2] + line[first_col + 3]
         for j in range(n_across):
             mean = blocks[j] * scale - offset
-            mean = mean if mean > CLIP[0] else CLIP[0]  # noqa: FURB136
-            mean = mean if mean < CLIP[1] else CLIP[1]  # noqa: FURB136
+            mean = mean if mean > BOUNDS[0] else BOUNDS[0]  # noqa: FURB136
+            mean = mean if mean < BOUNDS[1] else BOUNDS[1]  # noqa: FURB136
             sums[j + 1] += mean
             squares[j + 1] += mean * mean
     sums, squares = np.cumsum(sums), np.cumsum(squares)

@@ -1,16 +1,17 @@
 """The one intensity scale: 8-, 12- and 16-bit micrographs meet on it.
 
-Networks see ``(x - low) / (high - low)`` with `low` and `high` the robust range of the whole field: never
-divided by 255 or 65535 (a 12-bit signal in a 16-bit file would end at 0.06), never cut to 8 bits.
+Networks see ``(x - low) / (high - low)`` with `low` and `high` the robust range of the whole field, and what
+lies outside pressed together: never divided by 255 or 65535 (a 12-bit signal in a 16-bit file would end at
+0.06), never cut to 8 bits.
 """
 
 import numpy as np
 
 from wootz.compiled import compiled
 
-LOW_PERCENTILE = 0.1
-HIGH_PERCENTILE = 99.9
-CLIP = (-1.0, 2.0)
+LOW_PERCENTILE = 1.0
+HIGH_PERCENTILE = 99.0
+BOUNDS = (-1.0, 2.0)
 
 
 def histogram(pixels: np.ndarray) -> np.ndarray:
@@ -82,7 +83,7 @@ def _count_words(words: np.ndarray, tables: np.ndarray, counts: np.ndarray) -> N
 
 
 def robust_range(pixels: np.ndarray) -> tuple[float, float]:
-    """Find the 0.1 and 99.9 percentiles of the grey values.
+    """Find the 1st and 99th percentiles of the grey values.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def range_of_histogram(counts: np.ndarray) -> tuple[float, float]:
 
 
 def scale(pixels: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
-    """Bring grey values onto the common scale: ``(x - low) / (high - low)``, clipped to [-1, 2].
+    """Bring grey values onto the common scale ``t = (x - low) / (high - low)``, bent outside [0, 1].
 
     Parameters
     ----------
@@ -140,7 +141,9 @@ def scale(pixels: np.ndarray, low: float | np.ndarray, high: float | np.ndarray)
     Returns
     -------
     float32, same shape
-        0 at `low`, 1 at `high`. Outliers up to one range beyond either end keep their order.
+        0 at `low`, 1 at `high`, within [-1, 2]: above the range ``2 - 1 / t``, below it ``t / (1 - t)``. Both
+        join the line with slope 1 and keep the order of bright particles on a dark support or of pores,
+        however far outside they lie and however little of the field they take.
 
     Raises
     ------
@@ -150,9 +153,21 @@ def scale(pixels: np.ndarray, low: float | np.ndarray, high: float | np.ndarray)
     low32, high32 = np.asarray(low, np.float32), np.asarray(high, np.float32)
     if not (np.isfinite(low32).all() and np.isfinite(high32).all() and (high32 > low32).all()):
         raise ValueError(f"the range must be finite with high > low, not ({low}, {high})")
-    scaled = np.subtract(pixels, low32, dtype=np.float32)
+    scaled = np.asarray(np.subtract(pixels, low32, dtype=np.float32, order="C"))
     scaled *= np.float32(1.0) / (high32 - low32)
-    return np.clip(scaled, *CLIP, out=scaled)
+    compiled(_bend_ends)(scaled.reshape(-1))
+    return scaled
+
+
+def _bend_ends(values: np.ndarray) -> None:
+    """Press what lies outside [0, 1] into [-1, 2], in place: (n,) float32."""
+    one = np.float32(1.0)
+    for i in range(values.size):
+        value = values[i]
+        if value > one:
+            values[i] = one + (value - one) / value
+        elif value < 0:
+            values[i] = value / (one - value)
 
 
 def _open(low: float, high: float, *, full: tuple[float, float]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from wootz import storage
 from wootz.errors import ArchiveError
 
 FORMAT = "wootz archive"
-VERSION = 2  # 1 checked pixels with SHA-256
+VERSION = 3  # 1 checked pixels with SHA-256, 2 kept the 0.1 and 99.9 percentile of each field
 NAME = "manifest.json"
 
 

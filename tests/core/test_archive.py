@@ -17,7 +17,7 @@ from wootz.archive import Archive
 from wootz.errors import ArchiveError, ReadError
 from wootz.fields import NewField
 from wootz.intensity import robust_range, scale
-from wootz.manifest import read_manifest, write_manifest
+from wootz.manifest import VERSION, read_manifest, write_manifest
 from wootz.store import MAX_PARTS
 
 
@@ -279,10 +279,11 @@ def test_newer_and_damaged_manifests(archive):
     write_manifest(path, manifest | {"version": 99})
     with pytest.raises(ArchiveError, match=r"newer wootz .*pip install -U wootz"):
         wootz.open(archive.path)
-    write_manifest(path, manifest | {"version": 1})
-    with pytest.raises(ArchiveError, match=r"early wootz .*ingest its images again"):
-        wootz.open(archive.path)
-    write_manifest(path, {"format": "something else", "version": 2})
+    for early in range(1, VERSION):
+        write_manifest(path, manifest | {"version": early})
+        with pytest.raises(ArchiveError, match=r"early wootz .*ingest its images again"):
+            wootz.open(archive.path)
+    write_manifest(path, {"format": "something else", "version": VERSION})
     with pytest.raises(ArchiveError, match="something else than a wootz archive"):
         wootz.open(archive.path)
 

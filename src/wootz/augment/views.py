@@ -15,8 +15,7 @@ from wootz.augment.parts import for_each_part, one_thread_each, part_rows
 from wootz.augment.scan import scan_lines, shift_rows
 from wootz.augment.settings import Settings, draw_settings
 from wootz.augment.topography import brightness_ramp, shadow
-
-LOW, HIGH = -1.0, 2.0
+from wootz.intensity import BOUNDS
 
 
 def two_views(
@@ -149,7 +148,7 @@ def view_with(
                 part = exchange_amplitudes(windows[rows[i]], own.partner, cutoff=own.fda_cutoff, pool=windows)
                 part = exchange_histogram(part, own.partner, strength=own.hist_strength, pool=windows)
                 part = _recorded(part, own, generator=draws, poisson_below=cfg.poisson_dose_max)
-                torch.clamp(part, LOW, HIGH, out=views[rows[i]])
+                torch.clamp(part, *BOUNDS, out=views[rows[i]])
 
         for_each_part(look, len(rows), n_threads=n_threads)  # all before an exchange
         for_each_part(record, len(rows), n_threads=n_threads)

@@ -14,7 +14,7 @@ from wootz.encoders.build import Encoder, build_encoder
 from wootz.encoders.checkpoints import read_checkpoint, write_checkpoint
 from wootz.errors import CheckpointError
 
-INTENSITY = "float32, (x - p0.1) / (p99.9 - p0.1) of the image, clipped to [-1, 2], one channel"
+INTENSITY = "float32, (x - p1) / (p99 - p1) of the image, bent into [-1, 2] outside [0, 1], one channel"
 FORMAT = "wootz-encoder"
 _VERSION = 1
 

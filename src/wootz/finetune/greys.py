@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wootz.intensity import BOUNDS
+
 N_KNOTS = 8
 
 
@@ -44,7 +46,7 @@ def random_greys(crops: Tensor, *, strength: float, inversion: float, generator:
         x = _sometimes(x, _random_noise(x, strength, generator), 0.5, generator)
     if inversion > 0:
         x = _sometimes(x, 1.0 - x, inversion, generator)
-    return x.clamp(-1.0, 2.0)
+    return x.clamp(*BOUNDS)
 
 
 def _draw(x: Tensor, n: int, generator: torch.Generator) -> Tensor:
