@@ -1,5 +1,6 @@
 """Computations and operations: one folder per run, one JSON line per operation of an expert."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -83,13 +84,9 @@ def start(
     """Make the folder of a run and write down what it starts from (see `Archive.start_run`)."""
     from wootz import __version__
 
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    run_id = f"{command}-{stamp}-{secrets.token_hex(2)}"
-    folder = root / "runs" / run_id
-    with storage.disk_errors(folder):
-        folder.mkdir(parents=True)
+    folder = _new_folder(root / "runs", command)
     record = {
-        "run": run_id,
+        "run": folder.name,
         "command": command,
         "status": "running",
         "started": now(),
@@ -100,6 +97,16 @@ def start(
     }
     storage.write_json(folder / "run.json", record)
     return Run(folder, record)
+
+
+def _new_folder(runs: Path, command: str) -> Path:
+    """Make a folder of a name that nobody else has, however many runs start in one second."""
+    while True:
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        folder = runs / f"{command}-{stamp}-{secrets.token_hex(2)}"
+        with storage.disk_errors(folder), contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
 
 
 def resume(

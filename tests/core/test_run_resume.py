@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,3 +60,11 @@ def test_live_finished_and_failed_runs_are_left_alone(archive):
     assert third.id not in {live.id, second.id}
     assert sorted(archive.runs["status"]) == ["failed", "finished", "running"]
     assert third.folder.is_dir()
+
+
+def test_runs_of_one_second_have_folders_of_their_own(archive, monkeypatch):
+    drawn = iter(["aaaa", "aaaa", "bbbb", "cccc"])
+    monkeypatch.setattr("wootz.runs.secrets", SimpleNamespace(token_hex=lambda _: next(drawn)))
+    names = [archive.start_run("ingest", {}, seed=None, inputs={}).folder.name for _ in range(2)]
+    assert len(set(names)) == 2
+    assert names[1].endswith("-bbbb") or names[0][:-5] != names[1][:-5]  # or a second went by in between
