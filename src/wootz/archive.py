@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from wootz import annotations, embeddings, intake, intensity, manifest, repair, runs
+from wootz import annotations, embeddings, intake, intensity, manifest, oplog, repair, runs
 from wootz.errors import ArchiveError
 from wootz.fields import NewField
 from wootz.pixels import PixelReader
@@ -322,11 +322,11 @@ class Archive:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one operation of an expert; it is on the disk when this returns."""
-        runs.append_log(self.path, record)
+        oplog.append(self.path, record)
 
     def log_records(self) -> list[dict[str, Any]]:
         """Read all operations in order."""
-        return runs.load_log(self.path)
+        return oplog.load(self.path)
 
     def _sound_images(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         table = self.store.table("images")

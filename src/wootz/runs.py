@@ -1,8 +1,7 @@
-"""Computations and operations: one folder per run, one JSON line per operation of an expert."""
+"""Computations: one folder per run."""
 
 import contextlib
 import json
-import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -13,11 +12,9 @@ from typing import Any
 import pandas as pd
 
 from wootz import storage
-from wootz.errors import ArchiveError
 from wootz.manifest import now
 
 COLUMNS = ["run", "command", "status", "started", "seconds", "seed", "version", "checkpoint", "folder"]
-LOG = "log/operations.jsonl"
 
 
 class Run:
@@ -153,69 +150,3 @@ def load(root: Path) -> pd.DataFrame:
         rows.append({name: record.get(name) for name in COLUMNS} | {"folder": str(path.parent)})
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.sort_values("started", kind="stable", ignore_index=True)
-
-
-def append_log(root: Path, record: Mapping[str, Any]) -> None:
-    """Append one operation; it is on the disk when this returns."""
-    path = root / LOG
-    line = json.dumps({"when": now(), **storage.plain(dict(record))}, ensure_ascii=False, allow_nan=False)
-    with storage.disk_errors(path):
-        is_new = not path.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | storage.BINARY
-        descriptor = os.open(path, flags, 0o666)
-        try:
-            end = cut_torn_line(descriptor)
-            try:
-                storage.write_all(descriptor, line.encode() + b"\n")
-                os.fsync(descriptor)
-            except OSError:
-                os.ftruncate(descriptor, end)
-                raise
-        finally:
-            os.close(descriptor)
-        if is_new:
-            storage.sync_folder(path.parent)
-            storage.sync_folder(root)
-
-
-def cut_torn_line(descriptor: int) -> int:
-    """Remove an unfinished last line (its write never returned) and stand at the end; returns the length."""
-    end = os.lseek(descriptor, 0, os.SEEK_END)
-    whole, position = end, end
-    while position > 0:
-        step = min(4096, position)
-        position -= step
-        os.lseek(descriptor, position, os.SEEK_SET)
-        newline = os.read(descriptor, step).rfind(b"\n")
-        whole = position + newline + 1 if newline >= 0 else 0
-        if newline >= 0:
-            break
-    if whole < end:
-        os.ftruncate(descriptor, whole)
-    os.lseek(descriptor, whole, os.SEEK_SET)
-    return whole
-
-
-def load_log(root: Path) -> list[dict[str, Any]]:
-    """Read all operations; an unfinished last line is no operation.
-
-    Raises
-    ------
-    ArchiveError
-        If a line before the last is damaged: labels are the replay of all lines, so none may be skipped.
-    """
-    path = root / LOG
-    if not path.exists():
-        return []
-    records = []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            raise ArchiveError(
-                f"line {number} of {path} is damaged ({error}); restore the file from a backup, or remove "
-                "the line by hand if you accept to lose that operation."
-            ) from error
-    return records

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wootz import runs, storage
+from wootz import oplog, storage
 from wootz.archive import Archive
 from wootz.errors import ArchiveError
 from wootz.fields import NewField
@@ -55,7 +55,7 @@ class Machine:
             setattr(proxy, name, self._counted(name, real[name]))
         monkeypatch.setattr("wootz.hugefile.PIECE_BYTES", 1024)  # a field is several pieces
         monkeypatch.setattr(storage, "os", proxy)
-        monkeypatch.setattr(runs, "os", proxy)
+        monkeypatch.setattr(oplog, "os", proxy)
         for name in ("replace", "unlink"):
             monkeypatch.setattr(pathlib.Path, name, self._counted(name, getattr(pathlib.Path, name)))
 
@@ -360,7 +360,7 @@ def test_torn_last_line_of_the_log(tmp_path):
 def test_power_cut_while_logging(tmp_path, monkeypatch):
     archive = Archive.create(tmp_path / "a")
     machine = Machine(monkeypatch)
-    for cut in range(1, 12):
+    for cut in range(1, 16):
         machine.revive()
         before = len(archive.log_records())
         machine.left = cut

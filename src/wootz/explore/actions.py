@@ -1,0 +1,128 @@
+"""What a person can do: one record per action, checked before it goes into the log.
+
+A record binds its action to tile ids, never to cluster numbers: numbers mean something else after the next
+``wootz cluster``, ids do not.
+
+======== ===================================== ==========================================================
+op       fields                                effect, for its actor alone
+======== ===================================== ==========================================================
+define   class, name, definition, colour,      the class is called and described so (for everybody)
+
+Examples
+--------
+name     class, tiles                          the tiles belong to the class
+accept   class, tiles                          the same, on the program's proposal
+refuse   class, tiles                          the tiles are not proposed for the class again
+artefact tiles                                 the tiles show no specimen, but a fault of imaging
+between  tiles                                 the tiles are of no class, or of several
+clear    tiles                                 the tiles have no verdict
+merge    into, tiles                           the tiles belong to the group `into`
+move     into, tiles                           the same, of some tiles
+split    parts: list of {group, tiles}         the tiles belong to the groups of their parts
+note     about, text                           a note on a tile, a group or a class
+undo     target                                the action `target` counts as never done
+redo     target                                the action `target` counts again
+======== ===================================== ==========================================================
+
+Every record also has ``id`` (of the action, unique), ``actor``, ``session``, ``when``, ``wootz``, ``basis``
+(name and fingerprint of the clustering whose groups were looked at) and ``how`` (how the tiles were chosen).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from wootz.errors import WootzError
+
+VERDICT_OPS = ("name", "accept", "artefact", "between", "clear")
+GROUP_OPS = ("merge", "move", "split")
+HISTORY_OPS = ("undo", "redo")
+OPS = (*VERDICT_OPS, *GROUP_OPS, "define", "refuse", "note", *HISTORY_OPS)
+NEEDS_CLASS = ("define", "name", "accept", "refuse")
+NEEDS_TILES = (*VERDICT_OPS, "merge", "move", "refuse")
+ABOUT = ("tile", "group", "class")
+
+NAME_MAX, TEXT_MAX, KEY_MAX = 100, 10_000, 120
+
+
+class ActionError(WootzError):
+    """An action cannot be done as asked; the message says why."""
+
+
+def check_record(record: Mapping[str, Any]) -> None:
+    """Raise `ActionError` unless a record holds what its op needs, in the right types and lengths.
+
+    Parameters
+    ----------
+    record : mapping
+        As it would stand in the log.
+    """
+    op = record.get("op")
+    if op not in OPS:
+        raise ActionError(f"{op!r} is no action; there are {', '.join(OPS)}.")
+    for key in ("id", "actor"):
+        check_text(record, key, longest=KEY_MAX)
+    if op in NEEDS_CLASS:
+        check_text(record, "class", longest=KEY_MAX)
+    if op in NEEDS_TILES:
+        _check_tiles(record)
+    if op in ("merge", "move"):
+        check_text(record, "into", longest=KEY_MAX)
+    if op in GROUP_OPS:
+        basis = record.get("basis")
+        if not isinstance(basis, Mapping) or not isinstance(basis.get("fingerprint"), str):
+            raise ActionError(f"{op} needs the fingerprint of the clustering that it changes.")
+    match op:
+        case "define":
+            check_text(record, "name", longest=NAME_MAX)
+            check_text(record, "definition", longest=TEXT_MAX, optional=True)
+            check_text(record, "colour", longest=7, optional=True)
+            _check_ids(record.get("examples", []), what="examples")
+        case "split":
+            _check_parts(record)
+        case "note":
+            _check_about(record.get("about"))
+            check_text(record, "text", longest=TEXT_MAX)
+        case "undo" | "redo":
+            check_text(record, "target", longest=KEY_MAX)
+
+
+def check_text(record: Mapping[str, Any], key: str, *, longest: int, optional: bool = False) -> None:
+    """Raise `ActionError` unless ``record[key]`` is text of 1 to `longest` characters."""
+    value = record.get(key)
+    if optional and value in (None, ""):
+        return
+    if not isinstance(value, str) or not value.strip() or len(value) > longest:
+        raise ActionError(f"{record.get('op')} needs {key!r}: text of 1 to {longest} characters.")
+
+
+def _check_tiles(record: Mapping[str, Any]) -> None:
+    tiles = record.get("tiles")
+    _check_ids(tiles, what="tiles")
+    if not tiles:
+        raise ActionError(f"{record['op']} needs at least one tile.")
+
+
+def _check_ids(ids: Any, *, what: str) -> None:
+    if not isinstance(ids, list) or not all(isinstance(i, str) and 0 < len(i) <= KEY_MAX for i in ids):
+        raise ActionError(f"{what} must be a list of ids.")
+
+
+def _check_parts(record: Mapping[str, Any]) -> None:
+    parts = record.get("parts")
+    if not isinstance(parts, list) or len(parts) < 2:
+        raise ActionError("split needs at least two parts.")
+    seen: set[str] = set()
+    for part in parts:
+        if not isinstance(part, Mapping):
+            raise ActionError("a part of a split is {group, tiles}.")
+        check_text({"op": "split", **part}, "group", longest=KEY_MAX)
+        _check_tiles({"op": "split", **part})
+        if not seen.isdisjoint(part["tiles"]) or len(set(part["tiles"])) != len(part["tiles"]):
+            raise ActionError("a tile can be in one part of a split only, and once.")
+        seen.update(part["tiles"])
+
+
+def _check_about(about: Any) -> None:
+    if not isinstance(about, Mapping) or len(about) != 1 or next(iter(about)) not in ABOUT:
+        raise ActionError("a note is about one of: " + ", ".join(f"{{{name!r}: id}}" for name in ABOUT))
+    check_text({"op": "note", **about}, next(iter(about)), longest=KEY_MAX)

@@ -1,0 +1,23 @@
+"""Options of ``wootz explore``."""
+
+from dataclasses import dataclass
+
+from wootz.options import check_range, option
+
+
+@dataclass
+class ExploreConfig:
+    """Name, merge, split and reject candidate classes on a local web page."""
+
+    clusters: str = option(
+        "", "which clustering (column cluster_<name>); may be left out where there is only one"
+    )
+    embedding: str = option(
+        "", "embedding for similar tiles, splits and proposals; by default the clustering's"
+    )
+    expert: str = option("", "your name: labels of different people are kept apart; the page asks if empty")
+    port: int = option(0, "port on this computer; 0 takes a free one", unit="0 to 65535")
+    browser: bool = option(True, "open the page in the browser")
+
+    def __post_init__(self) -> None:
+        check_range("port", self.port, 0, 65535)

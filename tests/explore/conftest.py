@@ -1,0 +1,63 @@
+"""A small archive with three textures, hand-made features, clusters and a map."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wootz.archive import Archive
+from wootz.explore.clusters import load_clusters
+from wootz.explore.config import ExploreConfig
+from wootz.explore.workspace import Workspace
+from wootz.fields import NewField
+
+TILE = 16
+
+
+def field(seed):
+    """Three vertical bands: dark and quiet, striped, bright and noisy."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(60, 3, (64, 96))
+    pixels[:, 32:64] += 60 * (np.arange(64) // 2 % 2)[:, None] + 40
+    pixels[:, 64:] += 100 + rng.normal(0, 25, (64, 32))
+    return pixels.clip(0, 255).astype(np.uint8)
+
+
+def make_archive(path, *, clusters=True, embedding=True, n_images=3):
+    archive = Archive.create(path)
+    fields = []
+    for i in range(n_images):
+        row = {"file": f"s{i} <b>#{i}</b>.tif", "specimen": f"S{i % 2}"}
+        if i != 1:
+            row |= {"pixel_size_row_nm": 5.0, "pixel_size_col_nm": 5.0, "pixel_size_source": "test"}
+        fields.append(NewField(field(i), row))
+    archive.add_images(fields)
+    archive.write_tiles(TILE, TILE)
+    tiles = archive.tiles()
+    pixels = tiles.scaled(slice(None)).astype(float)
+    features = np.array(
+        [(p.mean(), p.std(), np.abs(np.diff(p, axis=0)).mean(), 0.1) for p in pixels], np.float32
+    )
+    if embedding:
+        archive.add_embedding("toy", tiles.tile_ids, features, {"encoder_fingerprint": "hand-made"})
+    if clusters:
+        band = tiles.columns(["col"])["col"].to_numpy() // 32
+        columns = {"cluster_toy": pd.array(band, "Int64"), "outlier_toy": pd.array(features[:, 1], "Float64")}
+        columns |= {"umap_row_toy": -features[:, 1], "umap_col_toy": features[:, 0]}
+        for name, values in columns.items():
+            archive.set_tile_column(name, tiles.tile_ids, values)
+    return archive
+
+
+def open_workspace(archive, **options):
+    tiles = archive.tiles()
+    return Workspace(tiles, load_clusters(tiles, ExploreConfig(**options)))
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return make_archive(tmp_path / "a")
+
+
+@pytest.fixture
+def workspace(archive):
+    return open_workspace(archive)
