@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "wootz"
-UNITS = ("ssl", "clustering", "finetune", "synthetic", "measure")
+UNITS = ("ssl", "clustering", "finetune", "synthetic", "measure", "explore")
 LAYERS = {"core": 0, "unit": 1, "apps": 2, "cli": 3, "configs": 3}
 FORBIDDEN_NAMES = {"utils.py", "common.py", "base.py", "helpers.py", "misc.py"}
 MANY_ARGUMENTS = {"wootz.options.check_range"}  # key, value, low, high: reads like the inequality it is

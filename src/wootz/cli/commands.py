@@ -103,6 +103,13 @@ COMMANDS: dict[str, Command] = {
         (1, 1),
         {"method": CLUSTERINGS},
     ),
+    "explore": Command(
+        "clusters -> a local page where an expert names, merges, splits and rejects them",
+        "ARCHIVE",
+        "wootz.explore.config:ExploreConfig",
+        "wootz.cli.verbs:explore",
+        (1, 1),
+    ),
     "finetune": Command(
         "a few labels -> segmentation or anomaly head",
         "ARCHIVE",

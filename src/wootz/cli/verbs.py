@@ -63,6 +63,13 @@ def cluster(paths: Sequence[str], cfg: Any) -> Any:
     return chain.cluster(wootz.open(paths[0]), cfg)
 
 
+def explore(paths: Sequence[str], cfg: Any) -> Any:
+    """Serve the explorer of an archive until it is interrupted."""
+    from wootz.explore import explore as work
+
+    return work(wootz.open(paths[0]), cfg)
+
+
 def finetune(paths: Sequence[str], cfg: Any) -> Any:
     """Train a head on an archive."""
     return chain.finetune(wootz.open(paths[0]), cfg)

@@ -139,6 +139,10 @@ class State:
             found.append(row)
         return np.array(found, np.int64)
 
+    def row_of(self, tile_id: str) -> int | None:
+        """Give the row of an id, None where no record and no table names it."""
+        return self._row_of.get(tile_id)
+
     def undo_target(self, actor: str) -> str | None:
         """Name the action that a plain undo would undo: the actor's latest that is in effect."""
         return next((a.id for a in reversed(self.actions) if a.actor == actor and a.in_effect), None)

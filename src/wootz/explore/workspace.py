@@ -1,8 +1,9 @@
 """An archive as the explorer holds it: its tiles, its clusters, and the log that every action goes into."""
 
+import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from wootz.explore.actions import GROUP_OPS, HISTORY_OPS, ActionError, check_rec
 from wootz.explore.clusters import Clusters
 from wootz.explore.groups import group_codes
 from wootz.explore.state import State
+from wootz.storage import plain
 
+HOW_MAX = 20_000
 KEPT = ("op", "actor", "session", "class", "name", "definition", "colour", "into", "about", "text", "how")
 
 
@@ -110,6 +113,8 @@ class Workspace:
             record["tiles"] = self.ids_of(request["rows"])
         if request.get("examples"):
             record["examples"] = self.ids_of(request["examples"])
+        if len(json.dumps(plain(record.get("how")))) > HOW_MAX:
+            raise ActionError(f"'how' may hold {HOW_MAX} characters.")
         if op == "split":
             parts = request.get("parts")
             if not isinstance(parts, list) or not all(isinstance(rows, list) for rows in parts):
@@ -131,6 +136,11 @@ class Workspace:
         if array.size and (array.min() < 0 or array.max() >= self.n):
             raise ActionError(f"a row is outside of 0 ... {self.n - 1}.")
         return [self.state.ids[row] for row in dict.fromkeys(array.tolist())]
+
+    def known_rows(self, ids: Iterable[str]) -> list[int]:
+        """Give the rows of those ids that are tiles of the archive."""
+        rows = (self.state.row_of(name) for name in ids)
+        return [row for row in rows if row is not None and row < self.n]
 
     def groups(self, actor: str) -> tuple[np.ndarray, list[str]]:
         """Give the group of each tile as edited: (N,) int32 into a list of keys, -1 for none."""

@@ -1,0 +1,66 @@
+"""Labels as a table that other tools read."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wootz.explore.state import CLASS_PREFIX
+from wootz.explore.workspace import Workspace
+
+WHERE = ("tile_id", "image_id", "file", "row", "col", "height", "width")
+
+
+def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataFrame:
+    """List every verdict in effect.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    expert : str, optional
+        Only of this person; by default of all.
+
+    Returns
+    -------
+    DataFrame
+        ``tile_id, image_id, file, row, col, height, width`` (px), ``expert``, ``verdict`` (class, artefact or
+        between), ``class`` (key), ``class_name``, ``seq`` and ``when`` of the action that said so.
+    """
+    workspace.catch_up()
+    with workspace.lock:
+        state = workspace.state
+        classes = {key: about["name"] for key, about in state.classes().items()}
+        when = {action.seq: action.record.get("when", "") for action in state.actions}
+        parts = []
+        for name in state.experts if expert is None else [expert]:
+            codes, words = workspace.verdicts(name)
+            rows = np.flatnonzero(codes)
+            if not len(rows):
+                continue
+            said = [words[code] for code in codes[rows].tolist()]
+            keys = [word.removeprefix(CLASS_PREFIX) if word.startswith(CLASS_PREFIX) else "" for word in said]
+            written = state.experts[name].verdicts.written(workspace.n)[rows].tolist()
+            about: dict[str, Any] = {
+                "expert": name,
+                "verdict": ["class" if key else word for key, word in zip(keys, said, strict=True)],
+                "class": keys,
+                "class_name": [classes.get(key, key) for key in keys],
+                "seq": written,
+                "when": [when[seq] for seq in written],
+            }
+            where = workspace.tiles.columns(WHERE).iloc[rows].reset_index(drop=True)
+            parts.append(where.assign(**about))
+    names = [*WHERE, "expert", "verdict", "class", "class_name", "seq", "when"]
+    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+
+
+def labels_csv(workspace: Workspace, *, expert: str | None = None) -> bytes:
+    """Write `labels_frame` as CSV, UTF-8.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    frame = labels_frame(workspace, expert=expert)
+    for name in ("file", "expert", "class", "class_name"):
+        risky = frame[name].astype(str).str.match(r"^[=+\-@\t\r]")
+        frame[name] = frame[name].where(~risky, "'" + frame[name].astype(str))
+    return frame.to_csv(index=False).encode()

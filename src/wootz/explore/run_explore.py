@@ -1,0 +1,103 @@
+"""``wootz explore``: open an archive, start the server on this computer, open the page."""
+
+import contextlib
+import secrets
+import socket
+import threading
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wootz.errors import WootzError
+from wootz.explore.clusters import load_clusters
+from wootz.explore.config import ExploreConfig
+from wootz.explore.desk import Desk
+from wootz.explore.workspace import Workspace
+from wootz.progress import say
+
+ADDRESS = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What a session left behind."""
+
+    archive: Path
+    n_records: int
+    n_labelled: int
+
+    def summary(self) -> str:
+        """Say how much is labelled."""
+        return (
+            f"{self.archive}: {self.n_labelled} tiles carry a verdict; {self.n_records} records in the log."
+        )
+
+
+def explore(archive: Any, cfg: ExploreConfig) -> Explored:
+    """Serve the explorer until it is interrupted (Ctrl+C).
+
+    Parameters
+    ----------
+    archive : Archive
+    cfg : ExploreConfig
+
+    Raises
+    ------
+    WootzError
+        If the archive holds no tiles, an option names what is not there, or the port is taken.
+    """
+    import uvicorn
+
+    from wootz.explore.server import build_app
+
+    desk = open_desk(archive, cfg)
+    with _listen(cfg.port) as listener:
+        port = listener.getsockname()[1]
+        token = secrets.token_urlsafe(24)
+        hosts = [f"{name}:{port}" for name in (ADDRESS, "localhost")]
+        url = f"http://{ADDRESS}:{port}/#token={token}"
+        app = build_app(desk, hosts=hosts, token=token)
+        settings = {"log_level": "warning", "access_log": False, "ws": "none", "lifespan": "off"}
+        server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1, **settings))
+        for hint in desk.workspace.clusters.hints:
+            say(f"explore: {hint}")
+        say(f"explore: {url}\nexplore: every action is on the disk at once; Ctrl+C ends the session")
+        if cfg.browser:
+            threading.Timer(0.5, webbrowser.open, [url]).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+    state = desk.workspace.state
+    labelled = {tile for name in state.experts for tile in state.verdicts(name)}
+    return Explored(archive.path, state.seq, len(labelled))
+
+
+def open_desk(archive: Any, cfg: ExploreConfig) -> Desk:
+    """Read what the page will ask for; a half-written action of a killed process is set aside.
+
+    Raises
+    ------
+    WootzError
+        See `explore`.
+    """
+    tiles = archive.tiles() if len(archive.tile_table) else None
+    if tiles is None or not len(tiles):
+        raise WootzError(
+            f"{archive.path} holds no tiles to look at; ingest images: `wootz ingest {archive.path} FOLDER`."
+        )
+    workspace = Workspace(tiles, load_clusters(tiles, cfg))
+    workspace.set_torn_line_aside()
+    return Desk(workspace, expert=cfg.expert.strip())
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((ADDRESS, port))
+    except OSError as error:
+        listener.close()
+        raise WootzError(
+            f"port {port} cannot be used ({error.strerror}); port=0 takes a free one."
+        ) from error
+    return listener
