@@ -1,6 +1,7 @@
 """Shared fixtures and the marks that skip with a reason where a part is missing."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip_slow)
         if "realdata" in item.keywords and not _data_folder().is_dir():
             item.add_marker(skip_data)
+        if "browser" in item.keywords and not find_chromium():
+            item.add_marker(pytest.mark.skip(reason="no Chromium; install it, or set WOOTZ_CHROMIUM"))
         if "gpu" in item.keywords and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
@@ -33,10 +36,24 @@ def _data_folder() -> Path:
     return Path(os.environ.get("WOOTZ_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
+def find_chromium() -> str | None:
+    """Return the path of a Chromium that is installed here."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("WOOTZ_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
 def _has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture
+def chromium() -> str:
+    """Return the path of Chromium, for tests marked `browser`."""
+    found = find_chromium()
+    assert found is not None
+    return found
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def make_archive(path, *, clusters=True, embedding=True, n_images=3):
     archive = Archive.create(path)
     fields = []
     for i in range(n_images):
-        row = {"file": f"s{i} <b>#{i}</b>.tif", "specimen": f"S{i % 2}"}
+        row = {"file": f"s{i} <b>#{i}.tif", "specimen": f"S{i % 2}"}
         if i != 1:
             row |= {"pixel_size_row_nm": 5.0, "pixel_size_col_nm": 5.0, "pixel_size_source": "test"}
         fields.append(NewField(field(i), row))

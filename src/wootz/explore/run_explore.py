@@ -52,7 +52,7 @@ def explore(archive: Any, cfg: ExploreConfig) -> Explored:
     from wootz.explore.server import build_app
 
     desk = open_desk(archive, cfg)
-    with _listen(cfg.port) as listener:
+    with listen(cfg.port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)
         hosts = [f"{name}:{port}" for name in (ADDRESS, "localhost")]
@@ -90,7 +90,8 @@ def open_desk(archive: Any, cfg: ExploreConfig) -> Desk:
     return Desk(workspace, expert=cfg.expert.strip())
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """Take a port of this computer, reachable from nowhere else; 0 is any free one."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

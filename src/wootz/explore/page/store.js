@@ -1,0 +1,86 @@
+// What the page knows, in one place; views listen for changes by name.
+
+export const app = {
+  session: null, expert: "",
+  x: new Float32Array(0), y: new Float32Array(0),
+  seq: 0, group: new Int32Array(0), verdict: new Int32Array(0),
+  groups: [], verdicts: [""], classes: [], cards: [],
+  undo: "", redo: "", notes: [],
+  focus: { kind: "none", title: "Tiles", rows: [] }, // what the grid shows
+  shown: [],            // rows of the focus after "to do only"
+  picked: new Set(),    // rows that are marked in the grid
+  ticked: new Set(),    // keys of clusters
+  here: -1,             // the row in the preview
+  lastClass: "",
+  columns: new Map(),   // name -> {kind, values, low, high, array}
+};
+
+const listeners = new Map();
+
+export function on(names, listener) {
+  for (const name of names.split(" ")) {
+    if (!listeners.has(name)) listeners.set(name, []);
+    listeners.get(name).push(listener);
+  }
+}
+
+export function emit(name) {
+  for (const listener of listeners.get(name) || []) listener();
+}
+
+export const CLASS = "class:";
+
+/** Class, artefact or in between of a row, in words; "" for nothing. */
+export function verdictName(code) {
+  const word = app.verdicts[code];
+  if (!word) return "";
+  if (word === "between") return "in between";
+  return word.startsWith(CLASS) ? className(word.slice(CLASS.length)) : word;
+}
+
+export function className(key) {
+  const found = app.classes.find((c) => c.key === key);
+  return found ? found.name : key;
+}
+
+/** The key of a class by what a person typed: case and outer spaces do not matter. */
+export function classKey(text) {
+  const wanted = text.trim().toLowerCase();
+  const found = app.classes.find((c) => c.name.toLowerCase() === wanted || c.key.toLowerCase() === wanted);
+  return found ? found.key : text.trim();
+}
+
+export function clusterName(key) {
+  return /^\d+$/.test(key) ? `Cluster ${key}` : `Part ${key.slice(-6).replace(/^.*\./, "")} of ${key.slice(0, 4)}`;
+}
+
+export function rowsOfGroup(key) {
+  const code = app.groups.indexOf(key), rows = [];
+  if (code >= 0) for (let i = 0; i < app.group.length; i++) if (app.group[i] === code) rows.push(i);
+  return rows;
+}
+
+export function rowsOfVerdict(code) {
+  const rows = [];
+  for (let i = 0; i < app.verdict.length; i++) if (app.verdict[i] === code) rows.push(i);
+  return rows;
+}
+
+/** What an action is about: the picked tiles, else all that are shown. */
+export function chosenRows() {
+  return app.picked.size ? [...app.picked] : app.shown.slice();
+}
+
+export const usedClasses = () => {
+  const counts = countVerdicts();
+  return app.classes
+    .map((c) => ({ ...c, code: app.verdicts.indexOf(CLASS + c.key) }))
+    .map((c) => ({ ...c, n: c.code >= 0 ? counts[c.code] : 0 }))
+    .filter((c) => c.n || c.definition || c.examples.length || c.colour);
+};
+
+export function countVerdicts() {
+  const counts = new Int32Array(app.verdicts.length);
+  for (let i = 0; i < app.verdict.length; i++) counts[app.verdict[i]]++;
+  return counts;
+}

@@ -1,0 +1,276 @@
+"""The page in a real browser: what a person does, with the log and the labels looked at from behind."""
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from wootz import oplog
+from wootz.explore.desk import Desk
+from wootz.explore.server import build_app
+from wootz.explore.state import replay
+
+from .conftest import make_archive, open_workspace
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+EVIL = "<img src=x onerror=\"document.title='broken in'\">"
+
+
+class Served:
+    """The explorer of an archive in a thread of this process, as `wootz explore` starts it."""
+
+    def __init__(self, archive):
+        import uvicorn
+
+        from wootz.explore.run_explore import listen
+
+        self.archive = archive
+        self.workspace = open_workspace(archive)
+        self.socket = listen(0)
+        port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/#token=t0ken"
+        app = build_app(Desk(self.workspace), hosts=[f"127.0.0.1:{port}"], token="t0ken")
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", lifespan="off"))
+        self.server.config.timeout_graceful_shutdown = 1
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.server.should_exit = True
+        self.thread.join(timeout=20)
+        self.socket.close()
+
+    def state(self):
+        return replay(oplog.load(self.archive.path))
+
+
+@pytest.fixture
+def served(tmp_path):
+    served = Served(make_archive(tmp_path / "a", n_images=4))
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def browser(chromium):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Person:
+    """One window. `outside` collects requests to other hosts, `errors` what the page's scripts threw."""
+
+    def __init__(self, browser, served, name):
+        self.served, self.name = served, name
+        self.page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        self.errors, self.outside = [], []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda r: self.outside.append(r.url) if "//127.0.0.1:" not in r.url else None)
+        self.page.set_default_timeout(20_000)
+
+    def open(self):
+        self.page.goto(self.served.url)
+        self.page.fill("#who-name", self.name)
+        self.page.click("#who button.main")
+        self.ready()
+
+    def ready(self):
+        self.page.wait_for_selector("body[data-ready=true]")
+
+    def does(self, work, n=1):
+        """Do something that ends in `n` more records; they are on the disk before the page says so."""
+        before = len(oplog.load(self.served.archive.path))
+        work()
+        end = time.monotonic() + 20
+        while len(oplog.load(self.served.archive.path)) < before + n:
+            assert time.monotonic() < end, self.page.inner_text("#toasts")
+            self.page.wait_for_timeout(30)
+        seq = before + n
+        self.until(f"import('/page/store.js').then(m => m.app.seq >= {seq})")
+        self.page.wait_for_timeout(100)
+
+    def until(self, script):
+        """Wait until a script is true; Playwright's own waiting needs eval, which the page forbids."""
+        end = time.monotonic() + 20
+        while not self.page.evaluate(script):
+            assert time.monotonic() < end, script
+            self.page.wait_for_timeout(30)
+
+    def title(self):
+        return self.page.inner_text("#focus-title")
+
+    def name_tiles(self, text):
+        self.page.fill("#name", text)
+        self.does(lambda: self.page.press("#name", "Enter"))
+
+    def lasso(self, corners):
+        box = self.page.locator("#map").bounding_box()
+        points = [(box["x"] + c * box["width"], box["y"] + r * box["height"]) for c, r in corners]
+        self.page.mouse.move(*points[0])
+        self.page.mouse.down()
+        for point in [*points[1:], points[0]]:
+            self.page.mouse.move(*point, steps=4)
+        self.page.mouse.up()
+        self.sees("Inside the lasso")
+
+    def sees(self, title):
+        """Wait until the middle of the page has a title that starts so."""
+        start = json.dumps(title)
+        self.until(f"document.getElementById('focus-title').textContent.startsWith({start})")
+
+
+def test_a_session_from_opening_to_export(served, browser):
+    ana = Person(browser, served, "Ana")
+    ana.open()
+    page, n = ana.page, served.workspace.n
+    assert page.locator(".card").count() == 3
+    assert ana.title() == "Cluster 0"
+    band = served.workspace.clusters.numbers
+
+    # name a whole cluster, by a name that would like to be a script
+    ana.name_tiles(EVIL)
+    key = "class:" + EVIL
+    ids = served.workspace.tiles.tile_ids
+    assert served.state().verdicts("Ana") == dict.fromkeys(ids[band == 0], key)
+    assert "<b>#" in page.inner_text("#facts")  # file names with markup are shown as they are
+    assert page.locator("#facts b").count() == 0
+
+    # pick two tiles of the next cluster by keys, reject them
+    page.press("#grid", "j")
+    ana.sees("Cluster 1")
+    page.focus("#grid")
+    for k in ("Space", "ArrowRight", "Space"):
+        page.keyboard.press(k)
+    assert page.locator('#grid .cell[aria-selected="true"]').count() == 2
+    ana.does(lambda: page.keyboard.press("x"))
+    said = served.state().verdicts("Ana")
+    assert sorted(said.values()).count("artefact") == 2
+    assert all(band[list(ids).index(t)] == 1 for t, v in said.items() if v == "artefact")
+
+    # a lasso around everything holds every tile; one around a corner none
+    ana.lasso([(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
+    assert page.inner_text("#focus-text").startswith(f"{n} tiles")
+    ana.does(lambda: page.keyboard.press("b"))
+    assert list(served.state().verdicts("Ana").values()) == ["between"] * n
+
+    # undo twice, redo once
+    ana.does(lambda: page.keyboard.press("Control+z"))
+    ana.does(lambda: page.keyboard.press("Control+z"))
+    assert served.state().verdicts("Ana") == dict.fromkeys(ids[band == 0], key)
+    ana.does(lambda: page.click("#redo"))
+    assert served.state().verdicts("Ana") == said
+
+    # merge two clusters, then take them apart again
+    for k in (0, 1):
+        page.check(f'.card[data-key="{k}"] input')
+    ana.does(lambda: page.click("#merge"))
+    assert page.locator(".card").count() == 2
+    page.click('.card[data-key="0"] strong')
+    ana.sees("Cluster 0")
+    page.click("#split")
+    page.wait_for_selector("#offer:not([hidden])")
+    ana.does(lambda: page.click("text=Accept split"))
+    groups = served.state().groups("Ana", served.workspace.clusters.fingerprint)
+    of_band = dict(zip(ids, band.tolist(), strict=True))
+    parts = {group: {of_band[t] for t in groups if groups[t] == group} for group in groups.values()}
+    assert sorted(parts.values(), key=min) == [{0}, {1}]
+
+    # proposals: refuse one, accept the rest
+    page.click('.card[data-key="2"] strong')
+    ana.sees("Cluster 2")
+    page.locator("#grid .cell").first.click()
+    ana.name_tiles("bright")
+    page.click('.class:has-text("bright") >> text=propose')
+    ana.sees("Proposals")
+    page.locator("#grid .cell").first.click()
+    ana.does(lambda: page.click("#offer >> text=Refuse"))
+    assert len(served.state().refused("Ana", "bright")) == 1
+    ana.does(lambda: page.click("#offer >> text=Accept"))
+    mine = served.state().verdicts("Ana")
+    refused = served.state().refused("Ana", "bright")
+    assert refused.isdisjoint(t for t, v in mine.items() if v == "class:bright")
+
+    # a reload shows the same; the export too
+    before = page.inner_text("#progress-text")
+    page.reload()
+    ana.ready()
+    assert page.inner_text("#progress-text") == before
+    with page.expect_download() as download:
+        page.click("#export")
+    table = download.value.path().read_text()
+    assert len(table.splitlines()) == 1 + len(mine)
+    assert page.title() == "a · wootz explorer"
+    assert ana.errors == []
+    assert ana.outside == []
+
+
+def test_two_people_in_two_windows(served, browser):
+    ana, ben = Person(browser, served, "Ana"), Person(browser, served, "Ben")
+    ana.open()
+    ben.open()
+    ana.name_tiles("pore")
+    ben.does(lambda: ben.page.keyboard.press("x"))
+    again = Person(browser, served, "Ana")
+    again.open()
+    assert again.page.inner_text("#progress-text") == ana.page.inner_text("#progress-text")
+    again.does(lambda: again.page.click("#undo"))  # undone in one window, seen in the other
+    ana.until("document.getElementById('progress-text').textContent.startsWith('0 of')")
+    assert set(served.state().verdicts("Ben").values()) == {"artefact"}
+    assert ben.errors == again.errors == ana.errors == []
+
+
+def test_a_full_disk_is_told_on_the_page(served, browser, monkeypatch):
+    ana = Person(browser, served, "Ana")
+    ana.open()
+    ana.name_tiles("pore")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("wootz.storage.write_all", full)
+        ana.page.keyboard.press("x")
+        ana.page.wait_for_selector(".toast.bad")
+    assert "disk full" in ana.page.inner_text(".toast.bad")
+    assert set(served.state().verdicts("Ana").values()) == {"class:pore"}
+    n = int(np.sum(served.workspace.clusters.numbers == 0))
+    assert ana.page.inner_text("#progress-text") == f"{n} of {served.workspace.n} tiles judged"
+    ana.does(lambda: ana.page.keyboard.press("x"))
+
+
+def test_the_map_finds_points_and_the_lasso_agrees_with_a_slow_one(served, browser):
+    ana = Person(browser, served, "Ana")
+    ana.open()
+    corners = [(0.1, 0.15), (0.8, 0.3), (0.55, 0.9), (0.45, 0.5), (0.2, 0.8)]
+    ana.lasso(corners)
+    found = ana.page.evaluate("import('/page/store.js').then(m => m.app.focus.rows)")
+    how = ana.page.evaluate("import('/page/store.js').then(m => m.app.focus.how.lasso)")
+    places = served.workspace.clusters.positions.astype(float)
+    slow = {i for i, (x, y) in enumerate(places) if inside(x, y, how)}
+    near = {i for i, (x, y) in enumerate(places) if distance(x, y, how) < 0.01 * np.ptp(places)}
+    assert 0 < len(slow) < len(places)
+    assert set(found) - near == slow - near
+
+
+def inside(x, y, corners):
+    """Even-odd rule, edge by edge."""
+    odd = False
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
+            odd = not odd
+    return odd
+
+
+def distance(x, y, corners):
+    """To the nearest edge."""
+    best = np.inf
+    for a, b in zip(np.array(corners), np.roll(corners, -1, axis=0), strict=True):
+        t = np.clip((np.array([x, y]) - a) @ (b - a) / max((b - a) @ (b - a), 1e-12), 0, 1)
+        best = min(best, float(np.hypot(*(a + t * (b - a) - [x, y]))))
+    return best
