@@ -169,6 +169,10 @@ def test_a_session_from_opening_to_export(served, browser):
     # merge two clusters, then take them apart again
     for k in (0, 1):
         page.check(f'.card[data-key="{k}"] input')
+    page.click("#compare")
+    ana.sees("Side by side")
+    assert page.inner_text("#grid-2 .grid-title") == "Cluster 1"
+    assert page.locator("#grid-2 .cell").count() > 3
     ana.does(lambda: page.click("#merge"))
     assert page.locator(".card").count() == 2
     page.click('.card[data-key="0"] strong')
@@ -180,6 +184,10 @@ def test_a_session_from_opening_to_export(served, browser):
     of_band = dict(zip(ids, band.tolist(), strict=True))
     parts = {group: {of_band[t] for t in groups if groups[t] == group} for group in groups.values()}
     assert sorted(parts.values(), key=min) == [{0}, {1}]
+    titles = " ".join(page.locator(".card strong").all_inner_texts())  # a named card is called by its class
+    assert ("Cluster 0A" in titles and f"{EVIL} (0B)" in titles) or (
+        "Cluster 0B" in titles and f"{EVIL} (0A)" in titles
+    )
 
     # proposals: refuse one, accept the rest
     page.click('.card[data-key="2"] strong')

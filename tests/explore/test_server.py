@@ -12,6 +12,7 @@ from wootz import oplog
 from wootz.errors import WootzError
 from wootz.explore.config import ExploreConfig
 from wootz.explore.desk import Desk
+from wootz.explore.export import store_labels
 from wootz.explore.guard import BODY_MAX
 from wootz.explore.run_explore import open_desk
 from wootz.explore.server import build_app
@@ -120,8 +121,9 @@ def test_name_merge_split_undo_redo_and_a_second_expert(client, workspace):
     assert header["groups"] == ["0", "2"]
     assert [verdicts[row] for row in first] == ["class:pore"] * len(first)
     assert all(groups[row] == 0 for row in first + second)
-    split = do(client, "split", parts=[first, second])
+    split = do(client, "split", parts=[first, second], of="0")
     header, _, groups = state(client)
+    assert header["group_names"] == ["Cluster 2", "Cluster 0A", "Cluster 0B"]
     assert header["groups"] == ["2", f"{split['id']}.0", f"{split['id']}.1"]
     assert header["undo"] == f"split {len(first + second)} tiles into 2 parts"
     for _ in range(3):
@@ -300,6 +302,21 @@ def test_archives_without_clusters_or_embedding_say_what_to_run(tmp_path):
     empty = make_archive(tmp_path / "d", clusters=False, embedding=False)
     with pytest.raises(WootzError, match="clusters='nope'"):
         open_desk(empty, ExploreConfig(clusters="nope"))
+
+
+def test_labels_go_into_the_tiles_table_and_leave_it_again(client, archive, workspace):
+    do(client, "define", **{"class": "pore"}, name="Pore")
+    do(client, "name", **{"class": "pore"}, rows=[4, 5])
+    do(client, "artefact", rows=[6])
+    do(client, "between", rows=[7])
+    do(client, "name", "Ben", **{"class": "crack"}, rows=[5])
+    assert store_labels(workspace) == ["label_Ana", "label_Ben"]
+    table = archive.tile_table.set_index("tile_id").loc[workspace.tiles.tile_ids]
+    assert table.label_Ana.tolist()[3:9] == ["", "Pore", "Pore", "artefact", "", ""]
+    assert table.label_Ben.tolist()[4:6] == ["", "crack"]
+    do(client, "undo", "Ben")
+    store_labels(workspace)
+    assert set(archive.tile_table.label_Ben) == {""}
 
 
 def test_labels_of_a_clustering_outlive_the_next_one(client, archive, workspace):

@@ -18,7 +18,7 @@ between  tiles                                 the tiles are of no class, or of 
 clear    tiles                                 the tiles have no verdict
 merge    into, tiles                           the tiles belong to the group `into`
 move     into, tiles                           the same, of some tiles
-split    parts: list of {group, tiles}         the tiles belong to the groups of their parts
+split    parts: list of {group, tiles}, of     the tiles belong to the groups of their parts
 note     about, text                           a note on a tile, a group or a class
 undo     target                                the action `target` counts as never done
 redo     target                                the action `target` counts again
@@ -79,6 +79,7 @@ def check_record(record: Mapping[str, Any]) -> None:
             _check_ids(record.get("examples", []), what="examples")
         case "split":
             _check_parts(record)
+            check_text(record, "of", longest=KEY_MAX, optional=True)
         case "note":
             _check_about(record.get("about"))
             check_text(record, "text", longest=TEXT_MAX)

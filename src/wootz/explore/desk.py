@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from wootz.explore.actions import ActionError
-from wootz.explore.groups import exemplars, rows_by_code, spread
+from wootz.explore.groups import exemplars, group_names, rows_by_code, spread
 from wootz.explore.history import describe
 from wootz.explore.likeness import nearest, proposals, taken_apart
 from wootz.explore.pictures import Pictures
@@ -43,7 +43,8 @@ class Desk:
         self._expert = expert
         frame = workspace.tiles.columns(["tile_id", "image_id", "file", *SPREAD])
         self._images = category_codes(frame["image_id"].astype(str).tolist())[0]
-        self._spread = {name: frame[name].fillna("").astype(str).to_numpy(object) for name in SPREAD}
+        words = {name: frame[name].fillna("").astype(str).tolist() for name in SPREAD}
+        self._spread = {name: category_codes(values) for name, values in words.items()}
         self._names = frame[["tile_id", "file"]].astype(str)
         self._columns = column_names(workspace.tiles)
         self._cards: dict[str, list[dict[str, Any]]] = {}
@@ -95,6 +96,7 @@ class Desk:
             about = {
                 "seq": state.seq,
                 "groups": keys,
+                "group_names": group_names(state, keys),
                 "verdicts": words,
                 "classes": self._classes(words),
                 "experts": list(state.experts),

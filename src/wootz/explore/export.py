@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wootz.explore.state import CLASS_PREFIX
+from wootz.explore.state import BETWEEN, CLASS_PREFIX
 from wootz.explore.workspace import Workspace
 
 WHERE = ("tile_id", "image_id", "file", "row", "col", "height", "width")
@@ -52,6 +52,32 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
             parts.append(where.assign(**about))
     names = [*WHERE, "expert", "verdict", "class", "class_name", "seq", "when"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+
+
+def store_labels(workspace: Workspace) -> list[str]:
+    """Write each person's labels into the tiles table, for ``wootz cluster method=seeded`` and other methods.
+
+    Column ``label_<person>``: name of the class, "artefact", or "" where there is no verdict or it is "in
+    between". Written anew from the log each time.
+
+    Returns
+    -------
+    list of str
+        The columns.
+    """
+    workspace.catch_up()
+    archive, columns = workspace.archive, {}
+    with workspace.lock:
+        classes = {key: about["name"] for key, about in workspace.state.classes().items()}
+        for name in workspace.state.experts:
+            codes, words = workspace.verdicts(name)
+            keys = [word.removeprefix(CLASS_PREFIX) for word in words]
+            shown = ["" if key == BETWEEN else classes.get(key, key) for key in keys]
+            columns[f"label_{name}"] = np.array(shown, object)[codes]
+    with archive.transaction():
+        for column, values in columns.items():
+            archive.set_tile_column(column, workspace.tiles.tile_ids, values)
+    return list(columns)
 
 
 def labels_csv(workspace: Workspace, *, expert: str | None = None) -> bytes:

@@ -54,6 +54,29 @@ def group_codes(
     return np.where(codes >= 0, new[codes], -1).astype(np.int32), keys
 
 
+def group_names(state: State, keys: Sequence[str]) -> list[str]:
+    """Name groups for people: "Cluster 3", and "Cluster 3A" for the first part of its split.
+
+    Parts of what was no group are "Split A", "Split B", ...
+    """
+    of = {
+        part["group"]: (action.record.get("of") or "", i)
+        for action in state.actions
+        if action.op == "split"
+        for i, part in enumerate(action.record["parts"])
+    }
+
+    def name(key: str) -> str:
+        letters, seen = "", set()
+        while key in of and key not in seen:
+            seen.add(key)
+            key, i = of[key]
+            letters = (chr(ord("A") + i) if i < 26 else str(i)) + letters
+        return f"Cluster {key}{letters}" if key else f"Split {letters}"
+
+    return [name(key) for key in keys]
+
+
 def exemplars(
     features: np.ndarray, codes: np.ndarray, *, n_each: int, images: np.ndarray
 ) -> list[dict[str, list[int]]]:
@@ -101,8 +124,19 @@ def rows_by_code(codes: np.ndarray) -> list[np.ndarray]:
     return np.split(order[first:], np.cumsum(counts)[:-1]) if len(counts) else []
 
 
-def spread(codes: np.ndarray, columns: Mapping[str, Sequence[str]], *, n_shown: int) -> list[dict[str, Any]]:
+def spread(
+    codes: np.ndarray, columns: Mapping[str, tuple[np.ndarray, Sequence[str]]], *, n_shown: int
+) -> list[dict[str, Any]]:
     """Count, for each group, the commonest values of some columns.
+
+    Parameters
+    ----------
+    codes : (N,) int
+        Groups, 0 ... K - 1, or -1 for none.
+    columns : mapping
+        Name to (numbers, words): (N,) int32 into a list of words.
+    n_shown : int
+        Values shown of each column.
 
     Returns
     -------
@@ -110,8 +144,7 @@ def spread(codes: np.ndarray, columns: Mapping[str, Sequence[str]], *, n_shown: 
         By column, a list of (value, tiles); columns with one value are left out.
     """
     shown: list[dict[str, Any]] = [{} for _ in rows_by_code(codes)]
-    for name, values in columns.items():
-        words, at = np.unique(np.asarray(values, object).astype(str), return_inverse=True)
+    for name, (at, words) in columns.items():
         if len(words) < 2:
             continue
         for found, rows in zip(shown, rows_by_code(codes), strict=True):

@@ -12,7 +12,8 @@ from wootz.tables import is_text
 
 HIDDEN = {
     *("tile_id", "image_id", "row", "col", "shard", "offset", "tags_json", "pixels_xxh3_128"),
-    *("info_bar_rows", "duplicate_of", "pixel_size_source"),
+    *("info_bar_rows", "duplicate_of", "pixel_size_source", "perceptual_hash", "file_mtime_ns"),
+    *("intensity_low", "intensity_high", "bit_depth", "pixel_size_row_nm"),
 }
 CATEGORIES_MAX = 2_000
 """Text columns with more different values are not offered: they are names, not categories."""

@@ -13,6 +13,7 @@ from wootz.errors import WootzError
 from wootz.explore.clusters import load_clusters
 from wootz.explore.config import ExploreConfig
 from wootz.explore.desk import Desk
+from wootz.explore.export import store_labels
 from wootz.explore.workspace import Workspace
 from wootz.progress import say
 
@@ -26,12 +27,12 @@ class Explored:
     archive: Path
     n_records: int
     n_labelled: int
+    columns: tuple[str, ...]
 
     def summary(self) -> str:
-        """Say how much is labelled."""
-        return (
-            f"{self.archive}: {self.n_labelled} tiles carry a verdict; {self.n_records} records in the log."
-        )
+        """Say how much is labelled, and where the labels are."""
+        text = f"{self.archive}: {self.n_labelled} tiles carry a verdict; {self.n_records} log records"
+        return text + (f"; tile columns {', '.join(self.columns)}" if self.columns else "")
 
 
 def explore(archive: Any, cfg: ExploreConfig) -> Explored:
@@ -67,9 +68,10 @@ def explore(archive: Any, cfg: ExploreConfig) -> Explored:
             threading.Timer(0.5, webbrowser.open, [url]).start()
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+    columns = store_labels(desk.workspace)
     state = desk.workspace.state
     labelled = {tile for name in state.experts for tile in state.verdicts(name)}
-    return Explored(archive.path, state.seq, len(labelled))
+    return Explored(archive.path, state.seq, len(labelled), tuple(columns))
 
 
 def open_desk(archive: Any, cfg: ExploreConfig) -> Desk:

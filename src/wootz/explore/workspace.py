@@ -17,7 +17,10 @@ from wootz.explore.state import State
 from wootz.storage import plain
 
 HOW_MAX = 20_000
-KEPT = ("op", "actor", "session", "class", "name", "definition", "colour", "into", "about", "text", "how")
+KEPT = (
+    *("op", "actor", "session", "class", "name", "definition", "colour"),
+    *("into", "about", "text", "of", "how"),
+)
 
 
 class Workspace:

@@ -23,7 +23,7 @@ export function toast(text, { bad = false, undo = false } = {}) {
 export async function refresh() {
   const { about, arrays } = await getArrays("state", { expert: app.expert });
   const same = app.cards.length && about.groups.join() === app.groups.join() && equal(arrays.group, app.group);
-  Object.assign(app, { seq: about.seq, groups: about.groups, verdicts: about.verdicts, classes: about.classes,
+  Object.assign(app, { seq: about.seq, groups: about.groups, groupNames: about.group_names, verdicts: about.verdicts, classes: about.classes,
     undo: about.undo, redo: about.redo, notes: about.notes, group: arrays.group, verdict: arrays.verdict,
     experts: about.experts });
   if (!same) app.cards = await getJson("cards", { expert: app.expert });
@@ -136,17 +136,19 @@ export async function answerProposal(op) {
 
 export async function trySplit(nParts, rows = chosenRows()) {
   if (!need(rows)) return;
+  const whole = app.focus.kind === "cluster" && !app.picked.size && rows.length === app.focus.rows.length;
+  const of = app.focus.kind === "split" ? app.focus.of : whole ? app.focus.key : undefined;
   try {
     const parts = await postJson("split", { rows, parts: nParts, seed: 0 });
     const letter = new Map(parts.flatMap((part, i) => part.map((row) => [row, String.fromCharCode(65 + i)])));
     app.picked.clear();
-    app.setFocus({ kind: "split", title: `Split of ${rows.length} tiles`, rows: parts.flat(), parts, corner: letter, all: rows,
+    app.setFocus({ kind: "split", title: `Split of ${rows.length} tiles`, rows: parts.flat(), parts, corner: letter, all: rows, of,
       text: parts.map((part, i) => `${String.fromCharCode(65 + i)}: ${part.length}`).join(", "), keep: true });
   } catch (error) { toast(error.message, { bad: true }); }
 }
 
 export async function acceptSplit() {
-  const { parts } = app.focus;
-  if (!(await act("split", { parts }))) return;
+  const { parts, of } = app.focus;
+  if (!(await act("split", of ? { parts, of } : { parts }))) return;
   emit("split-done");
 }

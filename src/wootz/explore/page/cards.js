@@ -69,10 +69,11 @@ function head(card, done, onTick) {
   tick.setAttribute("aria-label", `Tick ${clusterName(card.key)}`);
   tick.addEventListener("change", () => onTick(card.key, tick.checked));
   swatch.style.background = groupColour(app.groups.indexOf(card.key));
-  const name = done.length && done[0].n > card.n / 2 ? `: ${verdictName(done[0].code)}` : "";
-  const facts = [`${card.n} tiles`, `${card.n_images} img`];
+  const said = done.length && done[0].n > card.n / 2 ? verdictName(done[0].code) : "", own = clusterName(card.key);
+  const name = said ? `${said} (${own.replace("Cluster ", "")})` : own;
+  const facts = [`${card.n} tiles`];
   if (card.stability !== null && card.stability !== undefined) facts.push(`stab. ${card.stability.toFixed(2)}`);
-  line.append(tick, swatch, element("strong", "", clusterName(card.key) + name), element("span", "soft", facts.join(" · ")));
+  line.append(tick, swatch, element("strong", "", name), element("span", "soft", facts.join(" · ")));
   return line;
 }
 
@@ -88,8 +89,8 @@ function strip(rows, className, role) {
 }
 
 function spreadWords(card) {
-  return Object.entries(card.spread)
-    .map(([name, values]) => `${name}: ${values.map(([value, n]) => `${value} (${n})`).join(", ")}`).join("\n");
+  return [`${clusterName(card.key)}: ${card.n} tiles of ${card.n_images} images`].concat(Object.entries(card.spread)
+    .map(([name, values]) => `${name}: ${values.map(([value, n]) => `${value} (${n})`).join(", ")}`)).join("\n");
 }
 
 export function element(kind, className = "", text = "") {

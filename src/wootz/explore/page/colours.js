@@ -38,5 +38,7 @@ export function verdictColour(code) {
 
 export const groupColour = (code) => {
   const key = app.groups[code] ?? "";
-  return category(/^\d+$/.test(key) ? Number(key) : 100 + code);
+  if (/^\d+$/.test(key)) return category(Number(key));
+  const numbers = app.groups.filter((k) => /^\d+$/.test(k)); // parts of splits follow, with colours of their own
+  return category(Math.max(-1, ...numbers.map(Number)) + 1 + code - numbers.length);
 };

@@ -72,7 +72,7 @@ export class Grid {
   make(i) {
     const cell = document.createElement("div"), canvas = document.createElement("canvas");
     cell.className = "cell";
-    cell.id = `${this.box.id}-${i}`;
+    cell.id = `cell-${this.box.id}-${i}`;
     cell.dataset.i = i;
     cell.setAttribute("role", "option");
     cell.append(canvas);

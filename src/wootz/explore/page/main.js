@@ -56,7 +56,7 @@ function drawFocus() {
   drawChosen();
   drawOffer();
   const lit = focus.kind === "none" || focus.rows.length === app.x.length ? null : new Uint8Array(app.x.length);
-  if (lit) for (const row of app.focus.rows.concat(focus.other || [])) lit[row] = 1;
+  if (lit) for (const rows of [focus.rows, focus.other || []]) for (let i = 0; i < rows.length; i++) lit[rows[i]] = 1;
   map.focus = lit;
   drawMarks();
   map.redraw();
@@ -70,7 +70,7 @@ function drawChosen() {
   const n = app.picked.size, all = app.shown.length;
   $("focus-text").textContent = [`${all} tiles`, n ? `${n} picked` : "", app.focus.text || ""].filter(Boolean).join(" · ");
   const what = n ? `${n} picked` : all ? `all ${all}` : "";
-  $("name").placeholder = what ? `Name ${what} ( N )` : "Name these tiles ( N )";
+  $("name").placeholder = what ? `Name ${what}` : "Name these tiles";
   for (const id of ["artefact", "between", "clear", "split", "similar", "move"]) $(id).disabled = !all;
 }
 
@@ -331,6 +331,7 @@ async function open() {
     const option = element("option", "", text); option.value = value; return option;
   }));
   const { arrays } = await getArrays("points");
+  performance.mark("wootz-data");
   Object.assign(app, arrays, { colours: new Uint32Array(arrays.x.length) });
   map.colours = app.colours;
   map.setPoints(app.x, app.y);
@@ -338,6 +339,8 @@ async function open() {
   try { remembered = localStorage.getItem("wootz-expert") || ""; } catch { /* none kept */ }
   app.expert = app.session.expert || remembered || (await askExpert({ cancel: false }));
   await start();
+  map.draw();
+  performance.mark("wootz-ready");
   document.body.dataset.ready = "true";
   watch();
 }
@@ -351,4 +354,5 @@ connectButtons();
 connectKeys();
 connectMap();
 tool("lasso");
+export { map }; // for benchmarks
 open().catch((error) => toast(error.message, { bad: true }));

@@ -1,5 +1,5 @@
-// The map: every point is written into the pixels of an image by hand, which needs no GPU. A second image of
-// the same size holds the number of the point at each pixel, so that pointing costs nothing.
+// The map: every point is written into the pixels of an image by hand, which needs no GPU. A second array of
+// the same size holds the number of the point at each pixel, so that pointing needs no search.
 
 import { background, mix, rgb, word32 } from "./colours.js";
 
@@ -82,43 +82,64 @@ export class MapView {
 
   draw() {
     if (!this.image || this.scale === undefined) return;
-    const { pixels, ids } = this;
-    pixels.fill(word32(background()));
-    ids.fill(0);
+    this.pixels.fill(word32(background()));
     const step = this.moving ? Math.ceil(this.x.length / MOVING_MAX) : 1;
-    if (this.focus) { this.paint(0, step); this.paint(1, 1); } else this.paint(-1, step);
+    if (this.focus) {
+      this.paint(this.pixels, this.faintColours(), 0, step);
+      this.paint(this.pixels, this.colours, 1, 1);
+    } else this.paint(this.pixels, this.colours, -1, step);
+    this.idsAreOld = true;
     this.canvas.getContext("2d").putImageData(this.image, 0, 0);
     this.drawOver();
   }
 
-  /** Paints the points whose focus is `which` (-1: all of them). */
-  paint(which, step) {
-    const { x, y, colours, pixels, ids, scale, left, top, focus } = this, n = x.length;
+  /** Writes the word of each point whose focus is `which` (-1: of all) to the pixels of its disc. */
+  paint(target, words, which, step) {
+    const { x, y, scale, left, top } = this, n = x.length, focus = which < 0 ? null : this.focus;
     const { width, height } = this.canvas, radius = this.radius, margin = Math.ceil(radius) + 1;
-    const offsets = this.disc(radius, width), nOffsets = offsets.length;
-    const faint = which === 0 ? this.faint() : null;
+    const offsets = this.disc(radius, width), nOffsets = offsets.length, right = width - margin, bottom = height - margin;
     for (let i = 0; i < n; i += step) {
-      if (which >= 0 && focus[i] !== which) continue;
-      const c = (x[i] * scale + left) | 0, r = (top - y[i] * scale) | 0;
-      if (!(c >= margin && r >= margin && c < width - margin && r < height - margin) || x[i] !== x[i]) continue;
-      const at = r * width + c, colour = faint ? faint(colours[i]) : colours[i];
-      if (nOffsets === 1) { pixels[at] = colour; ids[at] = i + 1; continue; }
-      for (let k = 0; k < nOffsets; k++) { pixels[at + offsets[k]] = colour; ids[at + offsets[k]] = i + 1; }
+      if (focus !== null && focus[i] !== which) continue;
+      const c = (x[i] * scale + left) | 0, r = (top - y[i] * scale) | 0; // NaN becomes 0, outside
+      if (c < margin || r < margin || c >= right || r >= bottom) continue;
+      const at = r * width + c, word = words[i];
+      if (nOffsets === 1) target[at] = word;
+      else for (let k = 0; k < nOffsets; k++) target[at + offsets[k]] = word;
     }
   }
 
-  /** Colours of points that do not stand out; few different ones, so each is mixed once. */
-  faint() {
-    const made = new Map(), ground = background();
-    return (word) => {
-      let found = made.get(word);
-      if (found === undefined) {
-        const colour = [word & 255, (word >> 8) & 255, (word >> 16) & 255];
-        found = word32(mix(colour, ground, 0.72).map(Math.round));
-        made.set(word, found);
+  /** Colours of points that do not stand out, mixed once for each set of colours. */
+  faintColours() {
+    if (this.faintOf === this.colours && this.faintOn === background().join()) return this.faint;
+    const { colours } = this, faint = new Uint32Array(colours.length), made = new Map(), ground = background();
+    let last = -1, found = 0;
+    for (let i = 0; i < colours.length; i++) {
+      const word = colours[i];
+      if (word !== last) {
+        found = made.get(word);
+        if (found === undefined) {
+          const colour = [word & 255, (word >> 8) & 255, (word >> 16) & 255];
+          found = word32(mix(colour, ground, 0.72).map(Math.round));
+          made.set(word, found);
+        }
+        last = word;
       }
-      return found;
-    };
+      faint[i] = found;
+    }
+    Object.assign(this, { faint, faintOf: colours, faintOn: ground.join() });
+    return faint;
+  }
+
+  /** Numbers of the points at each pixel, 0 for none; made when somebody points after a redraw. */
+  idsAtPixels() {
+    if (this.idsAreOld) {
+      if (this.numbers?.length !== this.x.length) this.numbers = Uint32Array.from(this.x, (_, i) => i + 1);
+      this.ids.fill(0);
+      if (this.focus) this.paint(this.ids, this.numbers, 0, 1);
+      this.paint(this.ids, this.numbers, this.focus ? 1 : -1, 1);
+      this.idsAreOld = false;
+    }
+    return this.ids;
   }
 
   drawOver() {
@@ -165,21 +186,21 @@ export class MapView {
     const area = new Uint32Array(pen.getImageData(0, 0, width, height).data.buffer);
     const { x, y, scale, left, top } = this, rows = [];
     for (let i = 0; i < x.length; i++) {
-      if (x[i] !== x[i]) continue;
       const c = (x[i] * scale + left) | 0, r = (top - y[i] * scale) | 0;
-      if (c >= 0 && r >= 0 && c < width && r < height && area[r * width + c] >>> 24 > 127) rows.push(i);
+      if (c >= 0 && r >= 0 && c < width && r < height && x[i] === x[i] && area[r * width + c] >>> 24 > 127) rows.push(i);
     }
     return rows;
   }
 
   /** The point at a place, or the nearest within six pixels; -1 for none. */
   pointAt(px, py) {
-    if (!this.ids) return -1;
+    if (!this.ids || this.moving) return -1;
+    const ids = this.idsAtPixels();
     const { width, height } = this.canvas, reach = Math.round(6 * this.ratio);
     let found = -1, nearest = Infinity;
     for (let r = Math.max(0, py - reach); r <= Math.min(height - 1, py + reach); r++) {
       for (let c = Math.max(0, px - reach); c <= Math.min(width - 1, px + reach); c++) {
-        const id = this.ids[r * width + c], away = (r - py) ** 2 + (c - px) ** 2;
+        const id = ids[r * width + c], away = (r - py) ** 2 + (c - px) ** 2;
         if (id && away < nearest) { nearest = away; found = id - 1; }
       }
     }

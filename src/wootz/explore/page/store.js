@@ -4,7 +4,7 @@ export const app = {
   session: null, expert: "",
   x: new Float32Array(0), y: new Float32Array(0),
   seq: 0, group: new Int32Array(0), verdict: new Int32Array(0),
-  groups: [], verdicts: [""], classes: [], cards: [],
+  groups: [], groupNames: [], verdicts: [""], classes: [], cards: [],
   undo: "", redo: "", notes: [],
   focus: { kind: "none", title: "Tiles", rows: [] }, // what the grid shows
   shown: [],            // rows of the focus after "to do only"
@@ -50,9 +50,7 @@ export function classKey(text) {
   return found ? found.key : text.trim();
 }
 
-export function clusterName(key) {
-  return /^\d+$/.test(key) ? `Cluster ${key}` : `Part ${key.slice(-6).replace(/^.*\./, "")} of ${key.slice(0, 4)}`;
-}
+export const clusterName = (key) => app.groupNames[app.groups.indexOf(key)] ?? key;
 
 export function rowsOfGroup(key) {
   const code = app.groups.indexOf(key), rows = [];
