@@ -110,10 +110,10 @@ class Desk:
         """Describe each group: typical, borderline and outlying tiles, spread, and what clustering said."""
         codes, keys = self.workspace.groups(expert)
         key = hashlib.sha256(codes.tobytes()).hexdigest() + "\n".join(keys)
-        if key not in self._cards:
-            self._cards.clear()
-            self._cards[key] = self._make_cards(codes, keys)
-        return self._cards[key]
+        made = self._cards  # replaced, never changed: requests run side by side
+        if key not in made:
+            made = self._cards = {key: self._make_cards(codes, keys)}
+        return made[key]
 
     def history(self, expert: str, *, n: int) -> list[dict[str, Any]]:
         """List the latest actions of an expert, newest first."""

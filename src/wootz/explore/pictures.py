@@ -1,6 +1,7 @@
 """Pictures for the page, straight from the packed fields: tiles by the batch, and a tile in its field."""
 
 import io
+import threading
 from collections import OrderedDict
 from typing import Any
 
@@ -32,6 +33,7 @@ class Pictures:
         self._frame = tiles.columns([*names, "pixel_size_row_nm", "pixel_size_col_nm"])
         self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._n_bytes = 0
+        self._lock = threading.Lock()
 
     def sprite(self, rows: list[int], *, side_px: int) -> bytes:
         """Draw tiles side by side into one JPEG, eight in a row, in the order given.
@@ -90,17 +92,20 @@ class Pictures:
 
     def _small(self, row: int, side_px: int) -> np.ndarray:
         key = (row, side_px)
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
         pixels = self._tiles.read([row])[0]
         about = self._frame.iloc[row]
         low, high = float(about["intensity_low"]), float(about["intensity_high"])
         small = fitted(grey_uint8(pixels, low=low, high=high), side_px)
-        self._cache[key] = small
-        self._n_bytes += small.nbytes
-        while self._n_bytes > CACHE_BYTES:
-            self._n_bytes -= self._cache.popitem(last=False)[1].nbytes
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = small
+                self._n_bytes += small.nbytes
+            while self._n_bytes > CACHE_BYTES:
+                self._n_bytes -= self._cache.popitem(last=False)[1].nbytes
         return small
 
 
