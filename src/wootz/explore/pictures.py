@@ -20,7 +20,7 @@ CACHE_BYTES = 64 << 20
 class Pictures:
     """Reads tiles for looking at; what was read lately is kept.
 
-    Grey levels run from the robust minimum to the robust maximum of each image, as in all of wootz.
+    Grey levels run over the recorded range of each image (`intensity_low`, `intensity_high`).
 
     Parameters
     ----------
