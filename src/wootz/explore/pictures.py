@@ -15,12 +15,14 @@ SIDES = (16, 512)
 CONTEXT_MAX_PX = 1_200
 JPEG_QUALITY = 88
 CACHE_BYTES = 64 << 20
+BEYOND_FRAC = 0.1
 
 
 class Pictures:
     """Reads tiles for looking at; what was read lately is kept.
 
-    Grey levels run over the recorded range of each image (`intensity_low`, `intensity_high`).
+    Grey levels run over the recorded range of each image and a tenth of it beyond either end: the range ends
+    at the 1st and 99th percentile, and pores or particles that cover less are what one looks for.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ class Pictures:
         (top, bottom), (left, right) = _window(about, field.shape, factor)
         step = max(1, -(-max(bottom - top, right - left) // CONTEXT_MAX_PX))
         shown = _thinned(field[top:bottom, left:right], step)
-        low, high = float(about["intensity_low"]), float(about["intensity_high"])
+        low, high = _shown_range(about)
         size = (about["pixel_size_row_nm"], about["pixel_size_col_nm"])
         bar_px, label = scale_bar(right - left, size)
         box = [about["col"] - left, about["row"] - top, about["width"], about["height"]]
@@ -98,7 +100,7 @@ class Pictures:
                 return self._cache[key]
         pixels = self._tiles.read([row])[0]
         about = self._frame.iloc[row]
-        low, high = float(about["intensity_low"]), float(about["intensity_high"])
+        low, high = _shown_range(about)
         small = fitted(grey_uint8(pixels, low=low, high=high), side_px)
         with self._lock:
             if key not in self._cache:
@@ -153,3 +155,9 @@ def _thinned(pixels: np.ndarray, step: int) -> np.ndarray:
     height, width = (side // step * step for side in pixels.shape)
     blocks = pixels[:height, :width].reshape(height // step, step, width // step, step)
     return blocks.mean(axis=(1, 3), dtype=np.float32)
+
+
+def _shown_range(about: Any) -> tuple[float, float]:
+    low, high = float(about["intensity_low"]), float(about["intensity_high"])
+    beyond = BEYOND_FRAC * (high - low)
+    return low - beyond, high + beyond
