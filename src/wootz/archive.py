@@ -278,9 +278,13 @@ class Archive:
 
     # results -----------------------------------------------------------------------------------------------
 
-    def add_objects(self, objects: pd.DataFrame) -> None:
-        """Store objects in place of those of the same images and sources (see `wootz.objects`)."""
-        intake.replace_rows(self.store, "objects", objects, same=["image_id", "source"])
+    def add_objects(self, objects: pd.DataFrame, *, whole: bool = False) -> None:
+        """Store objects in place of those of the same images and sources (see `wootz.objects`).
+
+        With `whole` they are all that their sources have: objects of these sources on other images go too.
+        """
+        same = ["source"] if whole else ["image_id", "source"]
+        intake.replace_rows(self.store, "objects", objects, same=same)
 
     @property
     def objects(self) -> pd.DataFrame:

@@ -16,6 +16,11 @@ MASKS = {"annotation": "drawn", "prediction": "predicted"}
 LEVELS = {"all": 0, "condition": 1, "specimen": 2, "field": 3}
 
 
+def _origin(source: str) -> str:
+    """Word where a value comes from: drawn or predicted masks, or the objects of a source."""
+    return f"{MASKS[source]} masks" if source in MASKS else f"objects of {source}"
+
+
 def value_cards(archive: Any) -> list[dict[str, str]]:
     """Return the pooled values of the highest level with their intervals, for the first screen."""
     table = _leveled(archive.measurements)
@@ -40,7 +45,7 @@ def measurements(archive: Any) -> Part:
     for run in runs:
         folder = archive.path / "runs" / run
         mine = rows[rows["run"] == run]
-        about = f"{MASKS[mine['source'].iloc[0]]} masks; {mine['method'].iloc[0]}"
+        about = f"{_origin(mine['source'].iloc[0])}; {mine['method'].iloc[0]}"
         title = ", ".join(_plain(q) for q in dict.fromkeys(headline(mine)["quantity"]))
         if (folder / "summary.png").is_file():
             blocks.append(Section(title, figure=folder / "summary.png", note=about))
@@ -102,7 +107,7 @@ def _interval(row: dict[Any, Any]) -> Interval:
 def _card(row: dict[Any, Any]) -> dict[str, str]:
     text = format_interval(_interval(row), row["unit"])
     group = row["condition"] or row["specimen"] if row["level"] != "all" else ""
-    masks = f"{MASKS.get(row['source'], row['source'])} masks"
+    masks = _origin(row["source"])
     about = " · ".join(filter(None, (group, masks, row["interval"], row["note"])))
     return {"value": text, "name": _plain(row["quantity"]), "about": about}
 

@@ -131,7 +131,7 @@ COMMANDS: dict[str, Command] = {
         (1, 1),
     ),
     "measure": Command(
-        "masks -> thickness, fractions, particles, with units and intervals",
+        "masks and objects -> thickness, fractions, particles, counts, with units and intervals",
         "ARCHIVE",
         "wootz.measure.config:MeasureConfig",
         "wootz.cli.verbs:measure",
@@ -141,6 +141,7 @@ COMMANDS: dict[str, Command] = {
                 "coating": "wootz.measure.config:CoatingConfig",
                 "fractions": "wootz.measure.config:FractionsConfig",
                 "particles": "wootz.measure.config:ParticlesConfig",
+                "objects": "wootz.measure.config:ObjectsConfig",
             }
         },
     ),

@@ -30,6 +30,8 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "modularity": "communities",
     "KMeansResult": "lloyd",
     "kmeans": "lloyd",
+    "cluster_objects": "as_objects",
+    "cluster_regions": "regions",
     "Overlap": "overlaps",
     "overlap": "overlaps",
     "Association": "association",

@@ -12,26 +12,23 @@ from wootz.clustering.config import (
     ClusterConfig,
     GraphConfig,
     KMeansConfig,
-    cluster_column,
     map_columns,
-    member_column,
-    outlier_column,
 )
 from wootz.clustering.confusion import confusion_figure
 from wootz.clustering.examining import draw_cards, examine, prepare
-from wootz.clustering.exemplars import prototypes
 from wootz.clustering.fitting import Fit, as_fit, fit, write_evidence
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
 from wootz.clustering.methods.build import known_of
 from wootz.clustering.montage import write_montages
 from wootz.clustering.report import ClusterReport
+from wootz.clustering.storing import set_whole_column, store_clusters, write_prototypes
 from wootz.clustering.sweep import silhouette
 from wootz.clustering.training.build import train_and_group, trains_encoder
 from wootz.clustering.truth import Agreement, agreement, tile_truth
 from wootz.errors import ArchiveError, WootzError
 from wootz.plotting import save_figure
 from wootz.progress import say
-from wootz.storage import write_json, write_parquet
+from wootz.storage import write_json
 
 SILHOUETTE_SAMPLE = 5_000
 
@@ -66,7 +63,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     name, folder = cfg.name or embedding, Path(run.folder)
     if cfg.truth_scheme:
         tiles = _with_truth(tiles, scheme=cfg.truth_scheme, column=cfg.truth)
-    n_all = len(tiles)
+    n_all, images = len(tiles), tiles.columns(["image_id"])["image_id"].unique()
     if not cfg.keep_uninformative and "uninformative" in tiles.frame:
         tiles = tiles.select(~tiles.frame.uninformative.fillna(False).to_numpy(bool))
     _check_count(tiles, cfg.method, n_all=n_all)
@@ -84,7 +81,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         found = fit(prepared.features, cfg.method, rng=rng, known=known_of(tiles, cfg.method))
     features = prepared.features
     against = _agreement(tiles, found.labels, column=cfg.truth)
-    chosen = _store(tiles, found, name=name, n_each=cfg.n_prototypes, folder=folder)
+    n_objects = store_clusters(tiles, found, name=name, image_ids=images, objects=cfg.objects)
+    chosen = write_prototypes(tiles, found, n_each=cfg.n_prototypes, folder=folder)
     pictures = []
     if cfg.montages:
         titles = _titles(tiles, found, against)
@@ -117,6 +115,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         pictures=tuple(pictures),
         shortcuts=shortcuts,
         page=page,
+        n_objects=n_objects,
     )
     write_json(folder / "clusters.json", report.outputs())
     return report
@@ -192,34 +191,6 @@ def _agreement(tiles: Any, labels: np.ndarray, *, column: str) -> Agreement | No
     return agreement(labels, truth.to_numpy()) if known.any() else None
 
 
-def _store(tiles: Any, found: Fit, *, name: str, n_each: int, folder: Path) -> pd.DataFrame:
-    """Write cluster numbers, outlier scores and the table of prototypes; return the latter with positions."""
-    frame = tiles.frame
-    tile_ids = frame.tile_id.to_numpy()
-    columns: dict[str, Any] = {cluster_column(name): pd.array(found.labels, "Int64")}
-    columns[outlier_column(name)] = pd.array(found.outlier_score, "Float64")
-    if found.membership is not None:
-        columns[member_column(name)] = pd.array(found.membership, "Float64")
-    for column, values in columns.items():
-        _set_column(tiles.archive, column, tile_ids, values=values)
-    groups = frame.image_id.to_numpy()
-    chosen = prototypes(found.distances, found.labels, n_each=n_each, groups=groups)
-    at = frame.iloc[chosen.row.to_numpy()].reset_index(drop=True)
-    where = at[["tile_id", "image_id", "row", "col", "height", "width"]]
-    table = pd.concat([chosen.drop(columns="row"), where], axis=1)
-    write_parquet(folder / "prototypes.parquet", table)
-    if found.probabilities is not None:
-        each = {f"cluster_{k}": column for k, column in enumerate(found.probabilities.T)}
-        write_parquet(folder / "probabilities.parquet", pd.DataFrame({"tile_id": tile_ids, **each}))
-    return chosen
-
-
-def _set_column(archive: Any, column: str, tile_ids: np.ndarray, *, values: Any) -> None:
-    """Store a column and empty it for all other tiles: numbers of an earlier clustering mean nothing now."""
-    every = archive.tile_table.tile_id
-    archive.set_tile_column(column, every, pd.Series(values, index=tile_ids).reindex(every))
-
-
 def _titles(tiles: Any, found: Fit, against: Agreement | None) -> list[str]:
     """Word the head of each montage: size, spread over images and specimens, known classes."""
     frame = tiles.frame.assign(cluster_=found.labels)
@@ -258,7 +229,7 @@ def _draw_map(
     result = umap_coordinates(features, rng=rng, **options)
     tile_ids = tiles.frame.tile_id.to_numpy()[result.rows]
     for column, values in zip(map_columns(name), result.coordinates.T, strict=True):
-        _set_column(tiles.archive, column, tile_ids, values=pd.array(values.astype(float), "Float64"))
+        set_whole_column(tiles.archive, column, tile_ids, values=pd.array(values.astype(float), "Float64"))
     shown = (
         f"{len(result.rows)} of {len(labels)} tiles"
         if len(result.rows) < len(labels)

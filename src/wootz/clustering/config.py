@@ -117,6 +117,7 @@ class ClusterConfig:
     )
     keep_uninformative: bool = option(False, "cluster tiles flagged as uninformative too")
     n_prototypes: int = option(8, "medoids, borderline tiles and outliers shown per cluster", unit="1 to 50")
+    objects: bool = option(True, "write connected regions of each cluster as objects, for wootz measure")
     montages: bool = option(True, "draw a sheet of tiles per cluster")
     cards: bool = option(True, "write a page with a card for each cluster")
     occlusion: int = option(1, "typical tiles per card with a map of what drives them", unit="0 to 8")

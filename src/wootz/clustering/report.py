@@ -46,6 +46,8 @@ class ClusterReport:
         What clusters follow beside the material, where it was asked.
     page : Path or None
         A card for each cluster.
+    n_objects : int
+        Connected regions of clusters that were written as objects.
     """
 
     name: str
@@ -64,6 +66,7 @@ class ClusterReport:
     names: tuple[str, ...] = ()
     shortcuts: Shortcuts | None = None
     page: Path | None = None
+    n_objects: int = 0
 
     @property
     def column(self) -> str:
@@ -89,6 +92,8 @@ class ClusterReport:
             )
         if self.shortcuts is not None:
             lines += self.shortcuts.words
+        if self.n_objects:
+            lines.append(f"{self.n_objects} connected regions as objects: wootz measure ... measure=objects")
         if self.page or self.pictures:
             lines.append(f"look at {self.page or self.pictures[0]} and the pictures beside it")
         return "\n".join(lines)
@@ -121,6 +126,7 @@ class ClusterReport:
             "method": self.method,
             "reasons": self.reasons,
             "names": list(self.names),
+            "n_objects": self.n_objects,
             "agreement": scores,
             "pictures": [path.name for path in self.pictures],
             "page": None if self.page is None else self.page.name,

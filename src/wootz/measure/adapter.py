@@ -1,5 +1,6 @@
-"""``wootz measure``: masks of an archive in, values with units and intervals, and pictures to check them."""
+"""``wootz measure``: masks or objects of an archive in, values with units, intervals and pictures out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from wootz.measure.config import MeasureConfig
+from wootz.measure.config import MeasureConfig, ObjectsConfig
 from wootz.measure.formatting import format_interval, headline
 from wootz.measure.intervals import Interval
-from wootz.measure.per_field import build_worker
+from wootz.measure.per_field import Measured, build_worker
+from wootz.measure.per_object import ObjectFields
 from wootz.measure.pooling import COLUMNS, pool
 from wootz.measure.selection import choose_fields, choose_scheme, load_field
 from wootz.measure.summary import summary_figure
@@ -57,12 +59,12 @@ class MeasureReport:
 
 
 def measure(archive: "Archive", cfg: MeasureConfig, *, run: "Run") -> MeasureReport:
-    """Measure the masks of an archive and store the values.
+    """Measure the masks or the objects of an archive and store the values.
 
     Parameters
     ----------
     archive : Archive
-        With predictions or annotations of the scheme.
+        With predictions or annotations of the scheme, or with objects.
     cfg : MeasureConfig
         What to measure, on which masks.
     run : Run
@@ -75,26 +77,51 @@ def measure(archive: "Archive", cfg: MeasureConfig, *, run: "Run") -> MeasureRep
     Raises
     ------
     ArchiveError
-        Where masks or classes are missing; the message names the command that makes them.
+        Where masks, objects or classes are missing; the message names the command that makes them.
     """
-    scheme = choose_scheme(archive, cfg)
-    images, notes = choose_fields(archive, cfg, scheme=scheme.name)
-    work = build_worker(cfg, scheme, rng=np.random.default_rng(cfg.seed))
+    plan = _plan(archive, cfg)
+    notes = list(plan.notes)
     values, overlays = [], []
-    for _, image in track(list(images.iterrows()), title="measure", unit="fields"):
-        measured = work(load_field(archive, image, cfg, scheme=scheme.name))
+    for _, image in track(list(plan.images.iterrows()), title="measure", unit="fields"):
+        measured = plan.measure(image)
         values += measured.values
         if len(overlays) < cfg.overlays:
             path = run.folder / "overlays" / f"{_file_stem(image['file'])}-{image['image_id'][:8]}.png"
             overlays.append(_save(measured.draw(archive.field(image["image_id"])), path))
     table = pool(values, confidence=cfg.confidence, pixel_size_rel_error=cfg.pixel_size_rel_error)
-    table = table.assign(source=cfg.source, scheme=scheme.name, run=run.id)[list(COLUMNS)]
+    table = table.assign(source=plan.source, scheme=plan.scheme, run=run.id)[list(COLUMNS)]
     archive.add_measurements(table)
-    table.insert(2, "file", table["image_id"].map(images.set_index("image_id")["file"]).fillna(""))
+    table.insert(2, "file", table["image_id"].map(plan.images.set_index("image_id")["file"]).fillna(""))
     notes += _unit_notes(table)
     figure = _save(summary_figure(table), run.folder / "summary.png") if cfg.overlays else None
     table.to_csv(run.folder / "measurements.csv", index=False)
     return MeasureReport(table, run.folder, tuple(overlays), figure, cfg.confidence, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is measured: the fields, where their masks or objects come from, and how one is measured."""
+
+    images: pd.DataFrame
+    notes: list[str]
+    source: str
+    scheme: str
+    measure: Callable[[pd.Series], Measured]
+
+
+def _plan(archive: "Archive", cfg: MeasureConfig) -> _Plan:
+    rng = np.random.default_rng(cfg.seed)
+    if isinstance(cfg.measure, ObjectsConfig):
+        found = ObjectFields(archive, cfg, rng=rng)
+        return _Plan(found.images, found.notes, found.source, "", found.measure)
+    scheme = choose_scheme(archive, cfg)
+    images, notes = choose_fields(archive, cfg, scheme=scheme.name)
+    work = build_worker(cfg, scheme, rng=rng)
+
+    def measure_mask(image: pd.Series) -> Measured:
+        return work(load_field(archive, image, cfg, scheme=scheme.name))
+
+    return _Plan(images, notes, cfg.source, scheme.name, measure_mask)
 
 
 def _save(figure, path: Path) -> Path:
@@ -112,10 +139,10 @@ def _file_stem(file: str) -> str:
 def _unit_notes(table: pd.DataFrame) -> list[str]:
     fields = table[table["level"] == "field"]
     notes = []
-    in_px = fields["unit"].isin(("px", "1/Mpx"))
+    in_px = fields["unit"].isin(("px", "px²", "1/Mpx"))
     if in_px.any():
         n = fields.loc[in_px, "image_id"].nunique()
-        notes.append(f"{n} field(s) have no pixel size: their lengths are in px and are pooled apart")
+        notes.append(f"{n} field(s) have no pixel size: lengths and areas are in px, pooled apart")
     failed = fields[fields["value"].isna()].drop_duplicates("image_id")
     notes += [f"{Path(row['file']).name}: {row['note']}" for row in failed.head(5).to_dict("records")]
     if len(failed) > 5:

@@ -66,15 +66,32 @@ class ParticlesConfig:
 
 
 @dataclass
+class ObjectsConfig:
+    """Number, size and area share of an archive's objects, such as regions of clusters; by= chooses."""
+
+    name: str = option("objects", "measurement")
+    classes: list[str] = option([], "classes of objects to count, each by itself; empty: all")
+    min_area_px: int = option(1, "smaller objects are not counted", unit="px")
+    blocks: int = option(4, "blocks along each side for the intervals within a field", unit=">= 2")
+    resamples: int = option(2000, "bootstrap resamples for the mean size", unit=">= 100")
+
+    def __post_init__(self) -> None:
+        check_range("measure.min_area_px", self.min_area_px, 1)
+        check_range("measure.blocks", self.blocks, 2, 100)
+        check_range("measure.resamples", self.resamples, 100)
+
+
+@dataclass
 class MeasureConfig:
     """Measure masks of an archive: values with units and intervals, overlays to check them by eye."""
 
     measure: Any = dataclass_field(
-        default_factory=CoatingConfig, metadata={"help": "coating, fractions or particles", "unit": ""}
+        default_factory=CoatingConfig,
+        metadata={"help": "coating, fractions, particles or objects", "unit": ""},
     )
     source: str = option("prediction", "prediction or annotation: which masks")
     scheme: str = option("", "class scheme; empty: the only one")
-    by: str = option("", "annotator, or run of the prediction; empty: the newest")
+    by: str = option("", "annotator, run of the prediction, or source of the objects; empty: the newest")
     split: str = option("", "only fields of this split: train, val or test; empty: all")
     confidence: float = option(0.95, "coverage of the intervals", unit="in (0, 1)")
     pixel_size_rel_error: float = option(0.0, "relative standard uncertainty of the pixel size", unit="0-1")

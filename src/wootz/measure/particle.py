@@ -110,7 +110,7 @@ def particles(
         table["aspect"], weight, rng=rng, confidence=confidence, n_resamples=n_resamples
     )
     area_per_px, density_unit = (height * width / 1e6, "1/µm²") if unit == "nm" else (1e-6, "1/Mpx")
-    density = _density(table, region, area_per_px=area_per_px, confidence=confidence)
+    density = weighted_density(table, region, area_per_px=area_per_px, confidence=confidence)
     if unit == "nm":
         density = with_scale_error(density, 2 * pixel_size_rel_error, confidence=confidence)
         mean_ecd = with_scale_error(mean_ecd, pixel_size_rel_error, confidence=confidence)
@@ -204,14 +204,27 @@ def border_weights(
     return inside, np.where(inside, window.sum() / np.maximum(places, 1), 0.0)
 
 
-def _density(
-    table: pd.DataFrame, region: NDArray[np.bool_], *, area_per_px: float, confidence: float
+def weighted_density(
+    table: pd.DataFrame, region: NDArray[np.bool_], *, area_per_px: float, confidence: float, blocks: int = 4
 ) -> Interval:
-    """Weighted number per area with an interval over 4 x 4 blocks."""
+    """Weighted number per area with an interval over blocks of the region.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``row, col`` (px, inside the field) and ``weight`` of each object.
+    region : (H, W) bool
+        Area of reference.
+    area_per_px : float, > 0
+        In the unit of area that the density is per.
+    confidence : float, in (0, 1)
+    blocks : int, >= 2
+        Along each side.
+    """
     weights = np.zeros(region.shape)
     at = table["row"].round().astype(int), table["col"].round().astype(int)
     np.add.at(weights, at, table["weight"])
-    a, A = block_sums(weights, region, blocks=4)
+    a, A = block_sums(weights, region, blocks=blocks)
     area = float(region.sum()) * area_per_px
     if not a.any() and area > 0:
         # none in this area: the Poisson limit, which holds for particles placed at random

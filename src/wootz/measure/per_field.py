@@ -194,8 +194,13 @@ def _bare(value: float) -> Interval:
     return Interval(value, math.nan, math.nan, 1, "none within a field")
 
 
+def field_title(specimen: str, condition: str, file: str) -> str:
+    """Name a field in a picture."""
+    return " · ".join(filter(None, (specimen, condition, Path(file).name)))
+
+
 def _title(f: FieldMask) -> str:
-    return " · ".join(filter(None, (f.specimen, f.condition, Path(f.file).name)))
+    return field_title(f.specimen, f.condition, f.file)
 
 
 def _inside(scheme: Scheme, names: list[str]) -> list[int]:

@@ -89,37 +89,53 @@ def choose_fields(archive: "Archive", cfg: MeasureConfig, *, scheme: str) -> tup
     if masks.empty:
         raise ArchiveError(_no_masks(archive, cfg, scheme=scheme))
     newest = masks.drop_duplicates("image_id", keep="last").set_index("image_id")["source"]
-    images = archive.images
-    images = images[images["image_id"].isin(newest.index)]
-    if cfg.split:
-        images = images[images["split"] == cfg.split]
-        if images.empty:
-            raise ArchiveError(
-                f"no field of split {cfg.split!r} has {cfg.source} masks of scheme {scheme!r}; "
-                f"wootz predict {archive.path} makes predictions, split= chooses other fields."
-            )
-    notes = []
-    copies = images["duplicate_of"].isin(images["image_id"])
-    if copies.any():
-        notes.append(
-            f"left out {int(copies.sum())} duplicate field(s): {', '.join(images.loc[copies, 'file'][:3])}"
+    images, notes = wanted_fields(archive, set(newest.index), split=cfg.split)
+    if images.empty:
+        raise ArchiveError(
+            f"no field of split {cfg.split!r} has {cfg.source} masks of scheme {scheme!r}; "
+            f"wootz predict {archive.path} makes predictions, split= chooses other fields."
         )
-    images = images[~copies]
     return images.assign(mask_source=images["image_id"].map(newest)), notes
+
+
+def wanted_fields(archive: "Archive", image_ids: set[str], *, split: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the images of a split without duplicates, and notes on those left out.
+
+    Parameters
+    ----------
+    archive : Archive
+    image_ids : set of str
+        Images that there is something to measure on.
+    split : str
+        train, val, test or "" for all.
+    """
+    images = archive.images
+    images = images[images["image_id"].isin(image_ids)]
+    if split:
+        images = images[images["split"] == split]
+    copies = images["duplicate_of"].isin(images["image_id"])
+    if not copies.any():
+        return images, []
+    files = ", ".join(images.loc[copies, "file"][:3])
+    return images[~copies], [f"left out {int(copies.sum())} duplicate field(s): {files}"]
+
+
+def pixel_size(image: pd.Series) -> tuple[float, float] | None:
+    """Return height and width of a pixel in nm; None where either is not known."""
+    size = (float(image["pixel_size_row_nm"]), float(image["pixel_size_col_nm"]))
+    return size if all(np.isfinite(size)) and min(size) > 0 else None
 
 
 def load_field(archive: "Archive", image: pd.Series, cfg: MeasureConfig, *, scheme: str) -> FieldMask:
     """Load the mask of one row of `choose_fields`."""
     mask = archive.mask(image["image_id"], scheme=scheme, kind=cfg.source, source=image["mask_source"])
-    size = (float(image["pixel_size_row_nm"]), float(image["pixel_size_col_nm"]))
-    known = all(np.isfinite(size)) and min(size) > 0
     return FieldMask(
         image_id=image["image_id"],
         file=image["file"],
         specimen=image["specimen"],
         condition=image["condition"],
         mask=mask,
-        pixel_size_nm=size if known else None,
+        pixel_size_nm=pixel_size(image),
     )
 
 
