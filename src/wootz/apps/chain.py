@@ -91,6 +91,14 @@ def cluster(archive: Archive, cfg: Any, *, tiles: TileSet | None = None) -> Any:
     return run_verb(archive, "cluster", cfg, work=lambda run: work(selection, cfg, run=run))
 
 
+def assign(archive: Archive, cfg: Any, *, tiles: TileSet | None = None) -> Any:
+    """Give tiles that came after a clustering its clusters, or none; see `wootz.clustering.assign`."""
+    from wootz.clustering import assign as work
+
+    selection = _tiles(archive) if tiles is None else tiles
+    return run_verb(archive, "assign", cfg, work=lambda run: work(selection, cfg, run=run))
+
+
 def finetune(archive: Archive, cfg: Any) -> Any:
     """Train a segmentation or anomaly head; see `wootz.finetune.finetune`."""
     from wootz.finetune import finetune as work

@@ -103,6 +103,13 @@ COMMANDS: dict[str, Command] = {
         (1, 1),
         {"method": CLUSTERINGS},
     ),
+    "assign": Command(
+        "new tiles -> the clusters that are there, or none of these",
+        "ARCHIVE",
+        "wootz.clustering.assign_config:AssignConfig",
+        "wootz.cli.verbs:assign",
+        (1, 1),
+    ),
     "explore": Command(
         "clusters -> a local page where an expert names, merges, splits and rejects them",
         "ARCHIVE",

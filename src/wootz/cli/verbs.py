@@ -63,6 +63,11 @@ def cluster(paths: Sequence[str], cfg: Any) -> Any:
     return chain.cluster(wootz.open(paths[0]), cfg)
 
 
+def assign(paths: Sequence[str], cfg: Any) -> Any:
+    """Give new tiles of an archive the clusters that are there."""
+    return chain.assign(wootz.open(paths[0]), cfg)
+
+
 def explore(paths: Sequence[str], cfg: Any) -> Any:
     """Serve the explorer of an archive until it is interrupted."""
     from wootz.explore import explore as work

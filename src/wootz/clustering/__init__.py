@@ -10,6 +10,14 @@ from wootz.clustering.config import ClusterConfig, GraphConfig, KMeansConfig
 
 _EXPORTS = {  # a submodule becomes an attribute of its package, so none may share a function's name
     "cluster": "adapter",
+    "assign": "assigning",
+    "AssignConfig": "assign_config",
+    "AssignReport": "assigned",
+    "Limits": "limits",
+    "calibrate": "limits",
+    "Votes": "votes",
+    "neighbour_votes": "votes",
+    "find_clustering": "stored",
     "Discovery": "discovery",
     "discover": "discovery",
     "Evidence": "evidence",

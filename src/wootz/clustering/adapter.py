@@ -15,12 +15,13 @@ from wootz.clustering.config import (
     map_columns,
 )
 from wootz.clustering.confusion import confusion_figure
-from wootz.clustering.examining import draw_cards, examine, prepare
+from wootz.clustering.examining import Prepared, draw_cards, examine, prepare
 from wootz.clustering.fitting import Fit, as_fit, fit, write_evidence
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
 from wootz.clustering.methods.build import known_of
 from wootz.clustering.montage import write_montages
 from wootz.clustering.report import ClusterReport
+from wootz.clustering.stored import StoredClustering, fingerprints_of, save_clustering
 from wootz.clustering.storing import set_whole_column, store_clusters, write_prototypes
 from wootz.clustering.sweep import silhouette
 from wootz.clustering.training.build import train_and_group, trains_encoder
@@ -42,7 +43,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     cfg : ClusterConfig
     run : Run
         Its folder receives ``cards.html``, ``overview.png``, ``cluster_*.png``, ``map.png``,
-        ``shortcuts.png``, ``prototypes.parquet``, ``clusters.json``; by methods that train ``encoder.pt`` and
+        ``shortcuts.png``, ``prototypes.parquet``, ``clusters.json``, and ``model.*`` and ``members.parquet``
+        for `wootz.clustering.assign`; by methods that train ``encoder.pt`` and
         ``history.csv``; where the method knows them ``probabilities.parquet``; where the number of clusters
         was looked for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv``
         and ``suggestion.json``; with known classes ``confusion.png``, ``confusion.csv``, ``classes.csv`` and
@@ -81,6 +83,8 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         found = fit(prepared.features, cfg.method, rng=rng, known=known_of(tiles, cfg.method))
     features = prepared.features
     against = _agreement(tiles, found.labels, column=cfg.truth)
+    stored = _stored(tiles, found, prepared, cfg, name=name, image_ids=images, folder=folder)
+    save_clustering(stored)
     n_objects = store_clusters(tiles, found, name=name, image_ids=images, objects=cfg.objects)
     chosen = write_prototypes(tiles, found, n_each=cfg.n_prototypes, folder=folder)
     pictures = []
@@ -127,6 +131,42 @@ def _write_agreement(against: Agreement | None, *, folder: Path) -> list[Path]:
     against.table.to_csv(folder / "confusion.csv")
     against.per_class.to_csv(folder / "classes.csv", index=False)
     return [save_figure(confusion_figure(against), folder / "confusion.png")]
+
+
+def _stored(
+    tiles: Any,
+    found: Fit,
+    prepared: Prepared,
+    cfg: ClusterConfig,
+    *,
+    name: str,
+    image_ids: np.ndarray,
+    folder: Path,
+) -> StoredClustering:
+    """Gather what tiles that come later need to be assigned to the clusters."""
+    if prepared.embedding:
+        made = fingerprints_of(tiles.archive.embedding_provenance(prepared.embedding))
+    else:
+        from wootz.encoders import encoder_fingerprint
+        from wootz.encoders.start import ENCODER_FILE
+
+        made = {"encoder_fingerprint": encoder_fingerprint(folder / ENCODER_FILE)}
+    sure = np.ones(len(found.labels), bool) if found.membership is None else found.membership > 0
+    return StoredClustering(
+        name=name,
+        embedding=prepared.embedding,
+        fingerprints=made,
+        preparation=prepared.preparation,
+        standardise_by=cfg.standardise_by,
+        keep_uninformative=cfg.keep_uninformative,
+        names=found.names,
+        image_ids=tuple(image_ids),
+        tile_ids=tiles.tile_ids,
+        labels=found.labels.astype(np.int64),
+        groups=prepared.groups,
+        sure=sure if sure.any() else np.ones(len(sure), bool),
+        folder=folder,
+    )
 
 
 def _is_spherical(cfg: ClusterConfig) -> bool:

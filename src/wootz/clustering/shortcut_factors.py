@@ -80,26 +80,30 @@ def group_tiles(tiles: Any, names: str) -> np.ndarray:
     WootzError
         If a name is not known, or all tiles agree.
     """
+    codes = [code_factor(factor).codes for factor in raw_factors(tiles, names)]
+    _, groups = np.unique(np.stack(codes), axis=1, return_inverse=True)
+    return groups.ravel()
+
+
+def raw_factors(tiles: Any, names: str) -> list[Factor]:
+    """List the factors named in `names`, in this order; pixels are read only where brightness is asked for.
+
+    Parameters, exceptions and names are those of `group_tiles`.
+    """
     wanted = [ALIASES.get(name.strip(), name.strip()) for name in names.split(",") if name.strip()]
     columns = [name for name in wanted if name in tiles.column_names]
-    known = {coded.name: coded for coded in _wanted_factors(tiles, wanted, columns)}
+    frame = tiles.columns([*NEEDED, *columns])
+    light = mean_brightness(tiles) if BRIGHTNESS in wanted else np.zeros(len(tiles))
+    factors = list_factors(frame, light, columns=columns) + place_factors(frame)
+    factors.append(Factor(IMAGE, frame["image_id"].to_numpy(object), np.ones(len(frame), bool)))
+    known = {factor.name: factor for factor in factors}
     for name in wanted:
         if name not in known:
             raise WootzError(
                 f"standardise_by={name!r}: the tiles all agree in it or have no such column; choose among "
                 f"image, brightness, {', '.join(sorted(set(CLASSES) | set(NUMBERS.values())))}."
             )
-    _, groups = np.unique(np.stack([known[name].codes for name in wanted]), axis=1, return_inverse=True)
-    return groups.ravel()
-
-
-def _wanted_factors(tiles: Any, wanted: list[str], columns: list[str]) -> list[Coded]:
-    """List the factors among which those wanted are; pixels are read only where brightness is asked for."""
-    frame = tiles.columns([*NEEDED, *columns])
-    light = mean_brightness(tiles) if BRIGHTNESS in wanted else np.zeros(len(tiles))
-    factors = list_factors(frame, light, columns=columns) + place_factors(frame)
-    image = [code_images(tiles)] if IMAGE in wanted else []
-    return [code_factor(factor) for factor in factors if factor.name in wanted] + image
+    return [known[name] for name in wanted]
 
 
 def mean_brightness(tiles: Any) -> np.ndarray:
