@@ -215,6 +215,10 @@ class Archive:
         """Give some rows of an embedding without holding the others in memory: (n, D) float32."""
         return embeddings.load_rows(self.store, name, rows)
 
+    def embedding_shards(self, name: str) -> list[tuple[Path, int]]:
+        """List the files of an embedding and their numbers of rows, in the order of `embedding_ids`."""
+        return embeddings.shard_files(self.store, name)
+
     def embedding_names(self) -> list[str]:
         """List the embeddings."""
         return sorted(self.store.manifest["embeddings"])

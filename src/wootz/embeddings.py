@@ -6,6 +6,7 @@ New images add shards and invalidate nothing. Features of two encoders never sta
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,14 @@ def load_rows(store: Store, name: str, rows: np.ndarray) -> np.ndarray:
             out[here] = _map_features(store, shard, dim=entry["dim"])[rows[here] - first]
         first += shard["rows"]
     return out
+
+
+def shard_files(store: Store, name: str) -> list[tuple[Path, int]]:
+    """List the files of an embedding, each an (n, D) float32 ``.npy``, with their n; checked once."""
+    entry = _entry(store, name)
+    for shard in entry["shards"]:
+        _map_features(store, shard, dim=entry["dim"])
+    return [(store.root / shard["features"]["file"], int(shard["rows"])) for shard in entry["shards"]]
 
 
 def stored_ids(store: Store, name: str) -> np.ndarray:

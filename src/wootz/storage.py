@@ -184,6 +184,13 @@ def write_npy(path: Path, array: np.ndarray) -> dict[str, Any]:
     return write_bytes(path, buffer.getbuffer())
 
 
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Write named arrays as ``.npz`` atomically."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
+    return write_bytes(path, buffer.getbuffer())
+
+
 def write_parquet(path: Path, frame: Any) -> dict[str, Any]:
     """Write a DataFrame as Parquet (zstd) atomically."""
     buffer = io.BytesIO()

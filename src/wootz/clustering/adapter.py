@@ -15,13 +15,15 @@ from wootz.clustering.config import (
     map_columns,
 )
 from wootz.clustering.confusion import confusion_figure
-from wootz.clustering.examining import Prepared, draw_cards, examine, prepare
+from wootz.clustering.examining import draw_cards, examine, prepare
 from wootz.clustering.fitting import Fit, as_fit, fit, write_evidence
 from wootz.clustering.maps import MIN_POINTS, UmapResult, map_figure, umap_coordinates
 from wootz.clustering.methods.build import known_of
+from wootz.clustering.methods.hierarchical_options import HierarchicalConfig
 from wootz.clustering.montage import write_montages
 from wootz.clustering.report import ClusterReport
-from wootz.clustering.stored import StoredClustering, fingerprints_of, save_clustering
+from wootz.clustering.sharded import Clustered, cluster_shards, forget_pieces
+from wootz.clustering.stored import save_clustering
 from wootz.clustering.storing import set_whole_column, store_clusters, write_prototypes
 from wootz.clustering.sweep import silhouette
 from wootz.clustering.training.build import train_and_group, trains_encoder
@@ -70,22 +72,15 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         tiles = tiles.select(~tiles.frame.uninformative.fillna(False).to_numpy(bool))
     _check_count(tiles, cfg.method, n_all=n_all)
     rng = np.random.default_rng(cfg.seed)
-    l2 = cfg.l2 or _is_spherical(cfg)
-    if trained:
-        say(f"clustering {len(tiles)} tiles by {cfg.method.name}, starting from {cfg.method.encoder!r}")
-        grouping, raw = train_and_group(tiles, cfg.method, folder=folder, seed=cfg.seed)
-        prepared = prepare(tiles, raw, cfg, l2=l2)
-        found = as_fit(prepared.features, grouping)
-    else:
-        prepared = prepare(tiles, tiles.embedding(embedding), cfg, l2=l2, embedding=embedding)
-        n_dims = prepared.features.shape[1]
-        say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({n_dims} dimensions)")
-        found = fit(prepared.features, cfg.method, rng=rng, known=known_of(tiles, cfg.method))
+    grouped = _group(tiles, cfg, embedding=embedding, folder=folder, rng=rng)
+    whole, of_whole, found, prepared = tiles, grouped.found, grouped.of_sample, grouped.prepared
+    tiles = tiles if found is of_whole else tiles.select(grouped.sample)
     features = prepared.features
     against = _agreement(tiles, found.labels, column=cfg.truth)
-    stored = _stored(tiles, found, prepared, cfg, name=name, image_ids=images, folder=folder)
-    save_clustering(stored)
-    n_objects = store_clusters(tiles, found, name=name, image_ids=images, objects=cfg.objects)
+    about = {"name": name, "image_ids": images}
+    save_clustering(whole, of_whole, prepared, cfg, groups=grouped.groups, folder=folder, **about)
+    n_objects = store_clusters(whole, of_whole, name=name, image_ids=images, objects=cfg.objects)
+    forget_pieces(folder)
     chosen = write_prototypes(tiles, found, n_each=cfg.n_prototypes, folder=folder)
     pictures = []
     if cfg.montages:
@@ -97,7 +92,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     refit = _refit(cfg, found.n_clusters)
     shortcuts = examine(tiles, found.labels, prepared, refit=refit, cfg=cfg, rng=rng, folder=folder)
     pictures += [] if shortcuts is None else shortcuts.pictures
-    title = f"{name}: {found.n_clusters} clusters of {len(tiles)} tiles"
+    title = f"{name}: {found.n_clusters} clusters of {len(whole)} tiles"
     about = {"labels": found.labels, "centroids": found.centroids, "stability": found.stabilities}
     about |= {"shortcuts": shortcuts, "against": against}
     page = draw_cards(tiles, chosen, prepared, cfg=cfg, folder=folder, title=title, **about)
@@ -106,9 +101,9 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         name=name,
         method=cfg.method.name,
         n_clusters=found.n_clusters,
-        sizes=tuple(np.bincount(found.labels).tolist()),
-        n_tiles=len(tiles),
-        n_skipped=n_all - len(tiles),
+        sizes=tuple(np.bincount(of_whole.labels).tolist()),
+        n_tiles=len(whole),
+        n_skipped=n_all - len(whole),
         silhouette=silhouette(features[sample], found.labels[sample], spherical=_is_spherical(cfg)),
         stability=found.stability,
         agreement=against,
@@ -125,48 +120,32 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     return report
 
 
+def _group(
+    tiles: Any, cfg: ClusterConfig, *, embedding: str, folder: Path, rng: np.random.Generator
+) -> Clustered:
+    """Prepare features and cluster them, or have the method train on the tiles or work piece by piece."""
+    if isinstance(cfg.method, HierarchicalConfig):
+        return cluster_shards(tiles, cfg, embedding=embedding, folder=folder, rng=rng)
+    l2 = cfg.l2 or _is_spherical(cfg)
+    if trains_encoder(cfg.method):
+        say(f"clustering {len(tiles)} tiles by {cfg.method.name}, starting from {cfg.method.encoder!r}")
+        grouping, raw = train_and_group(tiles, cfg.method, folder=folder, seed=cfg.seed)
+        prepared = prepare(tiles, raw, cfg, l2=l2)
+        found = as_fit(prepared.features, grouping)
+    else:
+        prepared = prepare(tiles, tiles.embedding(embedding), cfg, l2=l2, embedding=embedding)
+        n_dims = prepared.features.shape[1]
+        say(f"clustering {len(tiles)} tiles by embedding {embedding!r} ({n_dims} dimensions)")
+        found = fit(prepared.features, cfg.method, rng=rng, known=known_of(tiles, cfg.method))
+    return Clustered(found, prepared.groups, np.arange(len(tiles)), found, prepared)
+
+
 def _write_agreement(against: Agreement | None, *, folder: Path) -> list[Path]:
     if against is None:
         return []
     against.table.to_csv(folder / "confusion.csv")
     against.per_class.to_csv(folder / "classes.csv", index=False)
     return [save_figure(confusion_figure(against), folder / "confusion.png")]
-
-
-def _stored(
-    tiles: Any,
-    found: Fit,
-    prepared: Prepared,
-    cfg: ClusterConfig,
-    *,
-    name: str,
-    image_ids: np.ndarray,
-    folder: Path,
-) -> StoredClustering:
-    """Gather what tiles that come later need to be assigned to the clusters."""
-    if prepared.embedding:
-        made = fingerprints_of(tiles.archive.embedding_provenance(prepared.embedding))
-    else:
-        from wootz.encoders import encoder_fingerprint
-        from wootz.encoders.start import ENCODER_FILE
-
-        made = {"encoder_fingerprint": encoder_fingerprint(folder / ENCODER_FILE)}
-    sure = np.ones(len(found.labels), bool) if found.membership is None else found.membership > 0
-    return StoredClustering(
-        name=name,
-        embedding=prepared.embedding,
-        fingerprints=made,
-        preparation=prepared.preparation,
-        standardise_by=cfg.standardise_by,
-        keep_uninformative=cfg.keep_uninformative,
-        names=found.names,
-        image_ids=tuple(image_ids),
-        tile_ids=tiles.tile_ids,
-        labels=found.labels.astype(np.int64),
-        groups=prepared.groups,
-        sure=sure if sure.any() else np.ones(len(sure), bool),
-        folder=folder,
-    )
 
 
 def _is_spherical(cfg: ClusterConfig) -> bool:

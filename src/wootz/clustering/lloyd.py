@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from wootz.clustering.preprocess import check_features, l2_normalise
+from wootz.clustering.seeding import plus_plus
 from wootz.compiled import compiled
 from wootz.errors import WootzError
 
-SEEDING_POINTS = 100  # candidates per cluster for k-means++; the clustering itself sees every point
 ROUND_ITER = 10
 TOLERANCE = 1e-5
 SMALL_PRODUCTS = 2**28  # some 50 ms on one core
@@ -53,6 +53,7 @@ def kmeans(
     n_init: int = 10,
     n_iter: int = 100,
     spherical: bool = False,
+    weights: np.ndarray | None = None,
 ) -> KMeansResult:
     """Cluster by k-means: k-means++ seeds, Lloyd iterations in faiss on all points, the best of `n_init`.
 
@@ -67,12 +68,16 @@ def kmeans(
         Most iterations of a restart; it ends earlier when an iteration gains less than 1e-5 of the inertia.
     spherical : bool
         Compare directions: rows and centroids are scaled to unit length.
+    weights : (N,) float, > 0, optional
+        How many points each row stands for: means, inertia, seeds and the order of the clusters go by them.
 
     Raises
     ------
     WootzError
         For fewer points, or fewer different points, than clusters; fewer than two clusters; NaN; a row of
         zeros in the spherical case.
+    ValueError
+        If weights are not one positive number for each point.
 
     Notes
     -----
@@ -100,17 +105,23 @@ def kmeans(
     if spherical:
         points = _unit_rows(points)
     check_different(points, n_clusters)
+    mass = _mass(weights, len(points))
     seeds = rng.integers(2**63, size=n_init)  # not rng.spawn: a Generator without SeedSequence cannot
     with one_thread_if_small(points.size * n_clusters):
         runs = [
             _one_restart(
-                points, n_clusters, rng=np.random.default_rng(seed), n_iter=n_iter, spherical=spherical
+                points,
+                n_clusters,
+                rng=np.random.default_rng(seed),
+                n_iter=n_iter,
+                spherical=spherical,
+                mass=mass,
             )
             for seed in seeds
         ]
     best = int(np.argmin([inertia for _, _, inertia in runs]))
     labels, centroids, inertia = runs[best]
-    order = np.lexsort((centroids[:, 0], -np.bincount(labels, minlength=n_clusters)))
+    order = np.lexsort((centroids[:, 0], -np.bincount(labels, weights=mass, minlength=n_clusters)))
     rank = np.empty(n_clusters, np.int32)
     rank[order] = np.arange(n_clusters)
     others = [run[0] for i, run in enumerate(runs) if i != best]
@@ -170,12 +181,18 @@ def _squared_residuals(points: np.ndarray, centroids: np.ndarray, labels: np.nda
 
 
 def _one_restart(
-    points: np.ndarray, n_clusters: int, *, rng: np.random.Generator, n_iter: int, spherical: bool
+    points: np.ndarray,
+    n_clusters: int,
+    *,
+    rng: np.random.Generator,
+    n_iter: int,
+    spherical: bool,
+    mass: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Run one k-means from its own seed; return labels, centroids and inertia."""
     import faiss
 
-    centroids = _plus_plus(points, n_clusters, rng=rng)
+    centroids = plus_plus(points, n_clusters, rng=rng, mass=mass)
     labels, squared = np.zeros(len(points), np.int32), np.full(len(points), np.inf)
     seed = int(rng.integers(2**31))
     for done in range(0, n_iter, ROUND_ITER):
@@ -188,9 +205,10 @@ def _one_restart(
             min_points_per_centroid=1,
             max_points_per_centroid=max(2, len(points)),  # faiss would otherwise draw 256 points per cluster
         )
-        fit.train(points, init_centroids=centroids)
+        fit.train(points, weights=mass, init_centroids=centroids)
         new_centroids = np.asarray(fit.centroids)
         new_labels, new_squared = nearest_centroid(points, new_centroids)
+        new_squared = new_squared if mass is None else new_squared * mass
         gain = squared.sum() - new_squared.sum()
         if gain < 0:
             break
@@ -200,42 +218,13 @@ def _one_restart(
     return labels, centroids, float(squared.sum())
 
 
-def _plus_plus(points: np.ndarray, n_clusters: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Draw starting centroids with probability proportional to the squared distance to those drawn before.
-
-    Each is the best of a few draws, as Arthur & Vassilvitskii propose in their section 5.
-    """
-    n_candidates = min(len(points), max(10_000, SEEDING_POINTS * n_clusters))
-    rows = rng.choice(len(points), n_candidates, replace=False) if n_candidates < len(points) else slice(None)
-    pool = points[rows] - points[rows].mean(
-        axis=0
-    )  # near the origin, so that single precision keeps distances
-    norms = np.einsum("ij,ij->i", pool, pool)
-    n_trials = 2 + int(np.log(n_clusters))
-    picked = [int(rng.integers(len(pool)))]
-    squared = _squared_to(pool, norms, picked)[0]
-    while len(picked) < n_clusters:
-        squared[picked] = 0.0
-        reached = np.cumsum(squared, dtype=np.float64)
-        trials = np.searchsorted(reached, rng.random(n_trials) * reached[-1], side="right").clip(
-            max=len(pool) - 1
-        )
-        if reached[-1] == 0:  # only copies of the picked points are left
-            trials = rng.integers(len(pool), size=n_trials)
-        left = _squared_to(pool, norms, trials.tolist())
-        np.minimum(left, squared, out=left)
-        best = int(left.sum(axis=1, dtype=np.float64).argmin())
-        picked.append(int(trials[best]))
-        squared = left[best]
-    return np.ascontiguousarray(points[rows][picked])
-
-
-def _squared_to(pool: np.ndarray, norms: np.ndarray, rows: list[int]) -> np.ndarray:
-    """Return the squared distances of all points to some of them: (n_rows, M) float32."""
-    out = (-2.0 * pool[rows]) @ pool.T
-    out += norms
-    out += norms[rows][:, None]
-    return np.clip(out, 0, None, out=out)
+def _mass(weights: np.ndarray | None, n: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    mass = np.ascontiguousarray(weights, np.float32)
+    if mass.shape != (n,) or not (np.isfinite(mass) & (mass > 0)).all():
+        raise ValueError(f"weights must be {n} positive numbers, not {mass.shape} with {mass[:3]} ...")
+    return mass
 
 
 def _unit_rows(points: np.ndarray) -> np.ndarray:
@@ -247,16 +236,24 @@ def _unit_rows(points: np.ndarray) -> np.ndarray:
     return l2_normalise(points)
 
 
-def check_different(points: np.ndarray, n_clusters: int) -> None:
-    """Raise unless there are at least `n_clusters` different rows; stops as soon as they are found."""
+def count_different(points: np.ndarray, at_most: int) -> int:
+    """Count the different rows; stops at `at_most`."""
     seen: set[bytes] = set()
     for row in points:
         seen.add(row.tobytes())
-        if len(seen) >= n_clusters:
-            return
+        if len(seen) >= at_most:
+            break
+    return len(seen)
+
+
+def check_different(points: np.ndarray, n_clusters: int) -> None:
+    """Raise unless there are at least `n_clusters` different rows; stops as soon as they are found."""
+    n_different = count_different(points, n_clusters)
+    if n_different >= n_clusters:
+        return
     raise WootzError(
-        f"only {len(seen)} different feature vectors for n_clusters={n_clusters}: many tiles are duplicates; "
-        "ask for fewer clusters or leave duplicates out."
+        f"only {n_different} different feature vectors for n_clusters={n_clusters}: many tiles are "
+        "duplicates; ask for fewer clusters or leave duplicates out."
     )
 
 

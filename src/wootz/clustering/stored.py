@@ -14,7 +14,7 @@ from wootz.clustering.preparation import Preparation
 from wootz.clustering.preprocess import Projection
 from wootz.clustering.standardise import Standardisation
 from wootz.errors import WootzError
-from wootz.storage import write_bytes, write_json, write_parquet
+from wootz.storage import write_json, write_npz, write_parquet
 
 FACTS, ARRAYS, MEMBERS = "model.json", "model.npz", "members.parquet"
 
@@ -63,8 +63,63 @@ class StoredClustering:
     folder: Path
 
 
-def save_clustering(stored: StoredClustering) -> None:
-    """Write a clustering into the folder of its run, before its columns are committed."""
+def save_clustering(
+    tiles: Any,
+    found: Any,
+    prepared: Any,
+    cfg: Any,
+    *,
+    name: str,
+    image_ids: Any,
+    groups: np.ndarray | None,
+    folder: Path,
+) -> None:
+    """Write what `wootz assign` needs of a clustering into its run, before its columns are committed.
+
+    Parameters
+    ----------
+    tiles : TileSet
+        All that were clustered.
+    found : Fit
+        Of them.
+    prepared : Prepared
+    cfg : ClusterConfig
+    name : str
+    image_ids : sequence of str
+        Images that were looked at.
+    groups : (N,) int or None
+        Groups of the tiles that features were standardised by.
+    folder : Path
+        Of the run; after a method that trains with its ``encoder.pt``.
+    """
+    if prepared.embedding:
+        made = fingerprints_of(tiles.archive.embedding_provenance(prepared.embedding))
+    else:
+        from wootz.encoders import encoder_fingerprint
+        from wootz.encoders.start import ENCODER_FILE
+
+        made = {"encoder_fingerprint": encoder_fingerprint(folder / ENCODER_FILE)}
+    sure = np.ones(len(found.labels), bool) if found.membership is None else found.membership > 0
+    _write(
+        StoredClustering(
+            name=name,
+            embedding=prepared.embedding,
+            fingerprints=made,
+            preparation=prepared.preparation,
+            standardise_by=cfg.standardise_by,
+            keep_uninformative=cfg.keep_uninformative,
+            names=found.names,
+            image_ids=tuple(image_ids),
+            tile_ids=tiles.tile_ids,
+            labels=found.labels.astype(np.int64),
+            groups=groups,
+            sure=sure if sure.any() else np.ones(len(sure), bool),
+            folder=folder,
+        )
+    )
+
+
+def _write(stored: StoredClustering) -> None:
     steps = stored.preparation
     facts = {
         "name": stored.name,
@@ -85,7 +140,7 @@ def save_clustering(stored: StoredClustering) -> None:
     groups = np.full(len(stored.labels), -1) if stored.groups is None else stored.groups
     members = {"tile_id": stored.tile_ids, "cluster": stored.labels, "group": groups, "sure": stored.sure}
     write_parquet(stored.folder / MEMBERS, pd.DataFrame(members))
-    write_bytes(stored.folder / ARRAYS, _npz(arrays))
+    write_npz(stored.folder / ARRAYS, arrays)
     write_json(stored.folder / FACTS, facts)  # last: where it stands, the others do
 
 
@@ -172,11 +227,3 @@ def _agrees(table: pd.DataFrame, column: str, stored: StoredClustering) -> bool:
         return False
     now = table[column].to_numpy("float64", na_value=np.nan)[at]
     return bool((now == stored.labels).all())
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
-    return buffer.getvalue()

@@ -3,6 +3,7 @@
 METHODS = {
     "graph": "wootz.clustering.config:GraphConfig",
     "kmeans": "wootz.clustering.config:KMeansConfig",
+    "hierarchical": "wootz.clustering.methods.hierarchical_options:HierarchicalConfig",
     "cohn_holm": "wootz.clustering.methods.options:CohnHolmConfig",
     "hdbscan": "wootz.clustering.methods.options:HDBSCANConfig",
     "ward": "wootz.clustering.methods.options:WardConfig",
