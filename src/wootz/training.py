@@ -103,11 +103,12 @@ class History(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         losses = [float(loss) for loss in self._losses]
-        return {"rows": self.rows, "seconds": self.seconds, "losses": losses}
+        return {"rows": self.rows, "seconds": self.seconds, "losses": losses, "noted": dict(self._noted)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
         self._losses = [torch.tensor(loss) for loss in state_dict["losses"]]
+        self._noted = dict(state_dict["noted"])
         self._before_s = state_dict["seconds"]
         self._start_s = time.monotonic()
 

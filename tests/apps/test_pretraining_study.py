@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from wootz.apps.handmade import grey_histogram, local_binary_patterns, pixel_pca
-from wootz.apps.studies.pretraining import judge_classes, judge_fractions, phase_fractions
+from wootz.apps.studies.pretraining import judge_classes, judge_fractions
+from wootz.apps.studies.tile_classes import phase_fractions
 from wootz.archive import Archive
 from wootz.classlists import read_classes
 from wootz.fields import NewField

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,15 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from wootz.clustering.training.batches import RowBatches, features_of
 from wootz.clustering.training.build import train_and_group, trains_encoder
-from wootz.clustering.training.dac import dac_loss, dac_thresholds, last_epoch
+from wootz.clustering.training.classifying import Classifying
+from wootz.clustering.training.dac import DAC, dac_loss, dac_thresholds, last_epoch
 from wootz.clustering.training.labels import even_rows, kmeans_labels, whitened
-from wootz.clustering.training.options import ClusterFitConfig, DACConfig, DeepClusterConfig
+from wootz.clustering.training.options import (
+    ClusterFitConfig,
+    DACConfig,
+    DeepClusterConfig,
+    DeeperClusterConfig,
+)
 from wootz.clustering.training.transformer import SpatialTransformer
 from wootz.encoders import build_encoder, load_encoder
 from wootz.errors import WootzError
@@ -136,6 +144,7 @@ def test_row_batches_go_on_where_the_step_says():
 SHORT: Any = {"n_clusters": 3, "batch_size": 16, "augment": "plain", "precision": "float32"}
 METHODS = {
     "deepcluster": DeepClusterConfig(**SHORT, epochs=2, n_labels=6),
+    "deepercluster": DeeperClusterConfig(**SHORT, epochs=2, n_labels=6, n_super=2, reassign_every=1),
     "clusterfit": ClusterFitConfig(**SHORT, epochs=2, n_labels=6),
     "dac": DACConfig(**SHORT, epochs=2),
 }
@@ -158,7 +167,7 @@ def test_training_runs_saves_and_says_what_it_did(tmp_path, name):
     assert np.abs(start - features).max() > 1e-3
     history = pd.read_csv(tmp_path / "history.csv")
     assert history.step.tolist() == [3, 6]
-    extra = {"deepcluster": "nmi", "dac": "chosen_frac"}.get(name)
+    extra = {"deepcluster": "nmi", "deepercluster": "nmi", "dac": "chosen_frac"}.get(name)
     if extra:
         assert 0 <= history[extra].iloc[-1] <= 1
 
@@ -207,3 +216,65 @@ def test_deepcluster_repeats_exactly(tmp_path):
         for i in (0, 1)
     ]
     assert np.array_equal(runs[0], runs[1])
+
+
+# stopped and started again ---------------------------------------------------------------------------------
+class PowerCutError(RuntimeError):
+    """Ends a training in the middle of a step, without any checkpoint."""
+
+
+def told(module):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def cut(module):
+    raise PowerCutError
+
+
+STOPS = {  # step of three an epoch, from 0; what happens; which error; steps that are done again
+    "told within an epoch": (4, told, SystemExit, 0),
+    "told in the last step of an epoch": (5, told, SystemExit, 0),
+    "cut within an epoch": (7, cut, PowerCutError, 1),
+    "cut in the first epoch": (1, cut, PowerCutError, 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("name", METHODS)
+def test_goes_on_after_a_stop_as_if_there_had_been_none(tmp_path, monkeypatch, name, stop):
+    method = dataclasses.replace(METHODS[name], epochs=4)
+    if name == "deepercluster":
+        method = dataclasses.replace(method, reassign_every=2)
+    whole, features = train_and_group(DrawnTiles(48), method, folder=tmp_path / "whole", seed=1)
+    kind = DAC if name == "dac" else Classifying
+    step, happens, error, n_again = STOPS[stop]
+    plain, done = kind.training_step, []
+
+    def counted(module, batch, batch_idx):
+        done.append(module.global_step)
+        if module.global_step == step and len(done) <= step + 1:
+            happens(module)
+        return plain(module, batch, batch_idx)
+
+    monkeypatch.setattr(kind, "training_step", counted)
+    with pytest.raises(error):
+        train_and_group(DrawnTiles(48), method, folder=tmp_path / "parts", seed=1)
+    assert not (tmp_path / "parts" / "encoder.pt").exists()
+    begun = len(done)
+    again, repeated = train_and_group(DrawnTiles(48), method, folder=tmp_path / "parts", seed=1)
+    assert done[begun] == (step + 1 if happens is told else step // 3 * 3)
+    assert len(done) == 12 + n_again + (step % 3 if happens is cut else 0)
+    assert np.array_equal(features, repeated)
+    assert np.array_equal(whole.labels, again.labels)
+    before, after = (pd.read_csv(tmp_path / f / "history.csv") for f in ("whole", "parts"))
+    pd.testing.assert_frame_equal(before.drop(columns="seconds"), after.drop(columns="seconds"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_after_the_last_step_nothing_is_trained_again(tmp_path, monkeypatch, name):
+    first = train_and_group(DrawnTiles(48), METHODS[name], folder=tmp_path, seed=1)[1]
+    (tmp_path / "encoder.pt").unlink()
+    monkeypatch.setattr(DAC if name == "dac" else Classifying, "training_step", cut)
+    assert np.array_equal(first, train_and_group(DrawnTiles(48), METHODS[name], folder=tmp_path, seed=1)[1])

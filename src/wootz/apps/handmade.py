@@ -57,6 +57,30 @@ def local_binary_patterns(tiles: np.ndarray) -> np.ndarray:
     return np.sqrt(np.stack(rows)).astype(np.float32)
 
 
+def equalised_patterns(tiles: np.ndarray) -> np.ndarray:
+    """Count local binary patterns of tiles after contrast-limited adaptive histogram equalisation (CLAHE).
+
+    Parameters
+    ----------
+    tiles : (N, H, W) float32
+        Values outside [0, 1] are cut.
+
+    Returns
+    -------
+    (N, 54) float32
+        As `local_binary_patterns`.
+
+    References
+    ----------
+    Zuiderveld 1994, Graphics Gems IV, VIII.5; before clustering micrographs: Cohn & Holm 2021,
+    arXiv:2007.08361.
+    """
+    from skimage.exposure import equalize_adapthist
+
+    even = [equalize_adapthist(np.clip(tile, 0.0, 1.0)) for tile in tiles]
+    return local_binary_patterns(np.stack(even).astype(np.float32))
+
+
 def pixel_pca(tiles: np.ndarray, *, n_components: int = 64, side_px: int = 32) -> np.ndarray:
     """Project tiles, averaged down to `side_px` a side, on their principal components.
 

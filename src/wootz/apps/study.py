@@ -150,9 +150,14 @@ def build_experiment(name: str, *, data: str = "") -> Experiment:
         from wootz.apps.studies import measurement_truth
 
         return Experiment(measurement_truth.cell)
-    from wootz.apps.studies import few_labels, micrographs, pretraining, real_chain
+    from wootz.apps.studies import clustering, few_labels, micrographs, pretraining, real_chain
 
-    on_micrographs = {"real_chain": real_chain, "pretraining": pretraining, "few_labels": few_labels}
+    on_micrographs = {
+        "real_chain": real_chain,
+        "pretraining": pretraining,
+        "few_labels": few_labels,
+        "clustering": clustering,
+    }
     if name not in on_micrographs:
         known = ", ".join(("measurement_truth", *on_micrographs))
         raise WootzError(f"experiment={name!r} is not known; choose one of {known}.")

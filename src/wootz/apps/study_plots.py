@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP*X"
 MAX_FIGURES = 4
+MAX_SLANTED = 8
 
 
 def study_figure(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> "Figure":
@@ -104,7 +105,8 @@ def _draw(
             label=", ".join(f"{k} {v}" for k, v in zip(series_keys, series, strict=True)),
         )
     if not numeric:
-        axis.set_xticks(list(place.values()), [str(v) for v in place], rotation=20, ha="right")
+        turn = {"rotation": 20, "ha": "right"} if len(place) <= MAX_SLANTED else {"rotation": 90}
+        axis.set_xticks(list(place.values()), [str(v) for v in place], **turn)
 
 
 def _rows_of(frame: pd.DataFrame, keys: list[str], values: tuple) -> pd.DataFrame:

@@ -68,6 +68,7 @@ _EXPORTS = {  # a submodule becomes an attribute of its package, so none may sha
     "Known": "methods.known",
     "group": "methods.build",
     "DeepClusterConfig": "training.options",
+    "DeeperClusterConfig": "training.options",
     "ClusterFitConfig": "training.options",
     "DACConfig": "training.options",
     "UmapResult": "maps",

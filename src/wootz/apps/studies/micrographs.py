@@ -104,13 +104,16 @@ SETS = (
     ),
 )
 
+NEU = MicrographSet("neu", {"pattern": "{specimen}_{n}"})
+"""Surface defects under light, one a tile, whose class is the first part of the file's name: no masks."""
+
 
 def find_set(name: str) -> MicrographSet:
     """Return a set by its name."""
-    for item in SETS:
+    for item in (*SETS, NEU):
         if item.name == name:
             return item
-    raise WootzError(f"no set {name!r}; choose one of {', '.join(s.name for s in SETS)}.")
+    raise WootzError(f"no set {name!r}; choose one of {', '.join(s.name for s in (*SETS, NEU))}.")
 
 
 def check_data(data: str) -> None:

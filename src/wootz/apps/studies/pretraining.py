@@ -10,18 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from wootz.apps.handmade import grey_histogram, local_binary_patterns, pixel_pca
-from wootz.apps.studies.micrographs import MicrographSet, find_set, ingest_one
+from wootz.apps.studies.micrographs import find_set, ingest_one
+from wootz.apps.studies.tile_classes import phase_fractions
+from wootz.apps.studies.tile_features import make_features
 from wootz.archive import Archive
-from wootz.tiles import TileSet
 
-NEU = MicrographSet("neu", {"pattern": "{specimen}_{n}"})
 TILE_PX = {"neu": 200}
-VIEWS = {"neu": {"area_min_frac": 0.12, "area_max_frac": 0.45}}  # about one to one at views of 96 px
 NEIGHBOURS = (1, 5, 20)
 RIDGES = tuple(10.0**power for power in range(-3, 5))
-HANDMADE = {"grey_histogram": grey_histogram, "lbp": local_binary_patterns, "pixel_pca": pixel_pca}
-IGNORE = 255
 
 
 def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]:
@@ -38,7 +34,7 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     """
     figures = {}
     for name in fixed["sets"]:
-        archive = ingest_one(Path(data), folder / name, item=_find(name), tile_px=TILE_PX.get(name, 128))
+        archive = ingest_one(Path(data), folder / name, item=find_set(name), tile_px=TILE_PX.get(name, 128))
         figures[name] = {"images": len(archive.images), "tiles": len(archive.tile_table)}
     return figures
 
@@ -65,6 +61,7 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     archive = Archive(shared / params["set"])
     tiles = archive.tiles()
     features, facts = make_features(tiles, params, folder=folder)
+    facts.pop("checkpoint", None)
     splits = tiles.frame["split"].to_numpy(dtype=object)
     if params["set"] == "neu":
         labels = tiles.frame["specimen"].to_numpy(dtype=object)
@@ -72,69 +69,6 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     else:
         judged = judge_fractions(features, phase_fractions(tiles, params["set"]), splits=splits)
     return judged | facts | {"dim": features.shape[1]}
-
-
-def make_features(
-    tiles: TileSet, params: dict[str, Any], *, folder: Path
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return the features of all tiles, (N, D) float32, and facts about their making."""
-    from wootz.encoders import build_encoder, load_encoder
-    from wootz.ssl import embed_arrays
-    from wootz.ssl.pretraining import pretrain_tiles
-
-    name = params["features"]
-    pixels = tiles.scaled(slice(None))
-    if name in HANDMADE:
-        return HANDMADE[name](pixels), {}
-    own = params.get("own", {}).get(name, {})
-    encoder = own.get("encoder", params["encoder"])
-    if name == "random":
-        return embed_arrays(pixels, build_encoder(encoder, generator_seed=params["seed"])), {}
-    result = pretrain_tiles(tiles, _options(tiles, params | own), folder=folder)
-    facts = {
-        "rankme": result.rankme,
-        "loss_first": result.loss_first,
-        "loss_last": result.loss_last,
-        "train_seconds": result.seconds,
-    }
-    return embed_arrays(pixels, load_encoder(result.checkpoint)), facts
-
-
-def _options(tiles: TileSet, params: dict[str, Any]) -> Any:
-    from wootz.ssl import PretrainConfig, method_options
-
-    batch_size = min(params["batch_size"], len(tiles))
-    options = PretrainConfig(
-        method=method_options(params["features"]),
-        encoder=params["encoder"],
-        batch_size=batch_size,
-        epochs=-(-params["steps"] // (len(tiles) // batch_size)),
-        precision=params["precision"],
-        seed=params["seed"],
-    )
-    for key, value in VIEWS.get(params["set"], {}).items():
-        setattr(options.augment, key, value)
-    return options
-
-
-def phase_fractions(tiles: TileSet, scheme: str) -> np.ndarray:
-    """Return the share of each class of a scheme in each tile, (N, C); NaN where nothing is labelled."""
-    n_classes = len(tiles.archive.classes(scheme))
-    rows = np.full((len(tiles), n_classes), np.nan)
-    labelled = set(tiles.archive.annotations.query("scheme == @scheme")["image_id"])
-    frame = tiles.frame
-    for image_id, group in frame.groupby("image_id", sort=False):
-        if image_id not in labelled:
-            continue
-        mask = tiles.archive.mask(str(image_id), scheme=scheme)
-        for index, tile in group.iterrows():
-            window = mask[
-                tile["row"] : tile["row"] + tile["height"], tile["col"] : tile["col"] + tile["width"]
-            ]
-            counts = np.bincount(window[window != IGNORE], minlength=n_classes)[:n_classes]
-            if counts.sum():
-                rows[int(index)] = counts / counts.sum()  # type: ignore[call-overload]
-    return rows
 
 
 def judge_classes(features: np.ndarray, labels: np.ndarray, *, splits: np.ndarray) -> dict[str, Any]:
@@ -191,7 +125,3 @@ def judge_fractions(features: np.ndarray, fractions: np.ndarray, *, splits: np.n
 
     best = max(RIDGES, key=lambda ridge: score(ridge, val))
     return {"score": score(best, test), "score_val": score(best, val), "choice": best}
-
-
-def _find(name: str) -> MicrographSet:
-    return NEU if name == NEU.name else find_set(name)

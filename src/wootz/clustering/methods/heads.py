@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from wootz.clustering.graph import knn_graph
 from wootz.clustering.hierarchy import fitting_neighbours
+from wootz.clustering.methods.grouping import check_points
 
 CHUNK_ROWS = 16_384
 
@@ -39,6 +41,35 @@ class LinearHeads(nn.Module):
         if self.bias is None:
             return nn.functional.normalize(features, dim=1) @ nn.functional.normalize(self.weight, dim=1)
         return features @ self.weight + self.bias
+
+
+def start(
+    features: np.ndarray, cfg: Any, *, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, torch.Generator]:
+    """Check features, find their neighbours and put them where heads are trained.
+
+    Parameters
+    ----------
+    features : (N, D) float32
+    cfg : options of a method
+        ``n_clusters`` and ``n_neighbors``.
+    rng : numpy Generator
+
+    Returns
+    -------
+    values : (N, D) float32
+        See `on_device`.
+    neighbours : (N, k) int64, on the CPU
+    generator : torch.Generator
+
+    Raises
+    ------
+    WootzError
+        For the reasons of `check_points`, or fewer tiles than neighbours.
+    """
+    points = check_points(features, cfg.n_clusters)
+    neighbours = nearest(points, cfg.n_neighbors, rng=rng)
+    return on_device(points), neighbours, new_generator(rng)
 
 
 def on_device(features: np.ndarray) -> Tensor:

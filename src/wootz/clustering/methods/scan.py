@@ -4,17 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wootz.clustering.methods.grouping import Grouping, by_size, check_points
+from wootz.clustering.methods.grouping import Grouping, by_size
 from wootz.clustering.methods.head_options import SCANConfig
 from wootz.clustering.methods.heads import (
     LinearHeads,
     agreement_of_heads,
     batches,
-    nearest,
-    new_generator,
-    on_device,
     one_of,
     over_all,
+    start,
 )
 from wootz.clustering.methods.imbalance import imbalance_note
 from wootz.progress import track
@@ -48,13 +46,11 @@ def scan(features: np.ndarray, cfg: SCANConfig, *, rng: np.random.Generator) -> 
     ----------
     Van Gansbeke et al. 2020, arXiv:2005.12320, equation 2 and section 2.3.
     """
-    points = check_points(features, cfg.n_clusters)
+    values, neighbours, generator = start(features, cfg, rng=rng)
     n_clusters = cfg.n_clusters or 0
-    neighbours = nearest(points, cfg.n_neighbors, rng=rng)
-    generator, values = new_generator(rng), on_device(points)
-    heads = LinearHeads(cfg.n_heads, points.shape[1], n_clusters, generator=generator).to(values.device)
+    heads = LinearHeads(cfg.n_heads, values.shape[1], n_clusters, generator=generator).to(values.device)
     optimizer = torch.optim.Adam(heads.parameters(), lr=cfg.lr)
-    rows = batches(len(points), cfg.batch_size, n_steps=cfg.steps, generator=generator)
+    rows = batches(len(values), cfg.batch_size, n_steps=cfg.steps, generator=generator)
     for batch in track(rows, title="SCAN", total=cfg.steps, unit="steps"):
         pair = torch.cat([batch, one_of(neighbours, batch, generator=generator)]).to(values.device)
         scores, others = heads(values[pair]).chunk(2, dim=1)

@@ -4,17 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wootz.clustering.methods.grouping import Grouping, by_size, check_points
+from wootz.clustering.methods.grouping import Grouping, by_size
 from wootz.clustering.methods.head_options import SeLaConfig
 from wootz.clustering.methods.heads import (
     LinearHeads,
     agreement_of_heads,
     batches,
-    nearest,
-    new_generator,
-    on_device,
     one_of,
     over_all,
+    start,
 )
 from wootz.clustering.methods.imbalance import imbalance_note
 from wootz.clustering.methods.sinkhorn import sinkhorn
@@ -51,14 +49,12 @@ def sela(features: np.ndarray, cfg: SeLaConfig, *, rng: np.random.Generator) -> 
     ----------
     Asano et al. 2020, arXiv:1911.05371, section 3.
     """
-    points = check_points(features, cfg.n_clusters)
+    values, neighbours, generator = start(features, cfg, rng=rng)
     n_clusters = cfg.n_clusters or 0
-    neighbours = nearest(points, cfg.n_neighbors, rng=rng)
-    generator, values = new_generator(rng), on_device(points)
-    heads = LinearHeads(cfg.n_heads, points.shape[1], n_clusters, generator=generator).to(values.device)
+    heads = LinearHeads(cfg.n_heads, values.shape[1], n_clusters, generator=generator).to(values.device)
     optimizer = torch.optim.Adam(heads.parameters(), lr=cfg.lr)
-    labels = torch.zeros(len(points), cfg.n_heads, dtype=torch.long)
-    rows = batches(len(points), cfg.batch_size, n_steps=cfg.rounds * cfg.steps, generator=generator)
+    labels = torch.zeros(len(values), cfg.n_heads, dtype=torch.long)
+    rows = batches(len(values), cfg.batch_size, n_steps=cfg.rounds * cfg.steps, generator=generator)
     for step, batch in enumerate(track(rows, title="SeLa", total=cfg.rounds * cfg.steps, unit="steps")):
         if step % cfg.steps == 0:
             labels = assign(heads, values, neighbours, sharpness=cfg.sharpness)

@@ -7,16 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, normalize
 
-from wootz.clustering.methods.grouping import Grouping, by_size, check_points
+from wootz.clustering.methods.grouping import Grouping, by_size
 from wootz.clustering.methods.head_options import SimGCDConfig
 from wootz.clustering.methods.heads import (
     LinearHeads,
     batches,
-    nearest,
-    new_generator,
-    on_device,
     one_of,
     over_all,
+    start,
 )
 from wootz.clustering.methods.imbalance import imbalance_note
 from wootz.clustering.methods.known import Known, check_known
@@ -78,12 +76,10 @@ def simgcd(features: np.ndarray, cfg: SimGCDConfig, *, known: Known, rng: np.ran
     ----------
     Wen et al. 2023, arXiv:2211.11727, section 4.
     """
-    points = check_points(features, cfg.n_clusters)
+    values, neighbours, generator = start(features, cfg, rng=rng)
     n_clusters = cfg.n_clusters or 0
-    check_known(known, n_points=len(points), n_clusters=n_clusters)
-    neighbours = nearest(points, cfg.n_neighbors, rng=rng)
-    generator, values = new_generator(rng), on_device(points)
-    head = SimGCDHead(points.shape[1], n_clusters, generator=generator).to(values.device)
+    check_known(known, n_points=len(values), n_clusters=n_clusters)
+    head = SimGCDHead(values.shape[1], n_clusters, generator=generator).to(values.device)
     optimizer = torch.optim.SGD(head.parameters(), lr=cfg.lr, momentum=0.9)
     targets = torch.from_numpy(known.labels.astype(np.int64))
     rows = _half_named(targets, cfg, generator=generator)

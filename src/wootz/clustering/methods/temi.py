@@ -6,17 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wootz.clustering.methods.grouping import Grouping, by_size, check_points
+from wootz.clustering.methods.grouping import Grouping, by_size
 from wootz.clustering.methods.head_options import TEMIConfig
 from wootz.clustering.methods.heads import (
     LinearHeads,
     agreement_of_heads,
     batches,
-    nearest,
-    new_generator,
-    on_device,
     one_of,
     over_all,
+    start,
 )
 from wootz.clustering.methods.imbalance import imbalance_note
 from wootz.progress import track
@@ -49,16 +47,14 @@ def temi(features: np.ndarray, cfg: TEMIConfig, *, rng: np.random.Generator) -> 
     ----------
     Adaloglou et al. 2023, arXiv:2303.17896, equations 5 to 9.
     """
-    points = check_points(features, cfg.n_clusters)
+    values, neighbours, generator = start(features, cfg, rng=rng)
     n_clusters = cfg.n_clusters or 0
-    neighbours = nearest(points, cfg.n_neighbors, rng=rng)
-    generator, values = new_generator(rng), on_device(points)
-    student = LinearHeads(cfg.n_heads, points.shape[1], n_clusters, generator=generator, cosine=True)
+    student = LinearHeads(cfg.n_heads, values.shape[1], n_clusters, generator=generator, cosine=True)
     student = student.to(values.device)
     teacher = copy.deepcopy(student).requires_grad_(requires_grad=False)
     optimizer = torch.optim.AdamW(student.parameters(), lr=cfg.lr, weight_decay=0.0)
     shares = torch.full((cfg.n_heads, n_clusters), 1 / n_clusters, device=values.device)
-    rows = batches(len(points), cfg.batch_size, n_steps=cfg.steps, generator=generator)
+    rows = batches(len(values), cfg.batch_size, n_steps=cfg.steps, generator=generator)
     recent = torch.zeros(cfg.n_heads)
     for batch in track(rows, title="TEMI", total=cfg.steps, unit="steps"):
         pair = values[torch.cat([batch, one_of(neighbours, batch, generator=generator)]).to(values.device)]

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 
 from wootz.clustering.methods.grouping import Grouping, check_points
-from wootz.clustering.training.options import ClusterFitConfig, DACConfig, DeepClusterConfig
+from wootz.clustering.training.options import (
+    ClusterFitConfig,
+    DACConfig,
+    DeepClusterConfig,
+    DeeperClusterConfig,
+)
 
 N_INIT = 10
 
 
 def trains_encoder(method: Any) -> bool:
     """Say whether a method works on the tiles themselves and trains the encoder."""
-    return isinstance(method, DeepClusterConfig | ClusterFitConfig | DACConfig)
+    return isinstance(method, DeepClusterConfig | DeeperClusterConfig | ClusterFitConfig | DACConfig)
 
 
 def train_and_group(tiles: Any, method: Any, *, folder: Path, seed: int) -> tuple[Grouping, np.ndarray]:
@@ -24,7 +29,7 @@ def train_and_group(tiles: Any, method: Any, *, folder: Path, seed: int) -> tupl
     ----------
     tiles : Tiles
         A TileSet, or an object with ``len`` and ``scaled(rows, margin)``.
-    method : DeepClusterConfig, ClusterFitConfig or DACConfig
+    method : DeepClusterConfig, DeeperClusterConfig, ClusterFitConfig or DACConfig
     folder : Path
         Receives ``encoder.pt``, ``last.ckpt`` and ``history.csv``.
     seed : int
@@ -56,6 +61,10 @@ def train_and_group(tiles: Any, method: Any, *, folder: Path, seed: int) -> tupl
             from wootz.clustering.training.deepcluster import deepcluster
 
             features = deepcluster(tiles, method, encoder=encoder, folder=folder, seed=seed)
+        case DeeperClusterConfig():
+            from wootz.clustering.training.deepercluster import deepercluster
+
+            features = deepercluster(tiles, method, encoder=encoder, folder=folder, seed=seed)
         case ClusterFitConfig():
             from wootz.clustering.training.clusterfit import clusterfit
 

@@ -10,6 +10,7 @@ from wootz.clustering.training.batches import RowBatches, checked_side, features
 from wootz.clustering.training.classifying import Classifying
 from wootz.clustering.training.labels import kmeans_labels
 from wootz.clustering.training.options import ClusterFitConfig
+from wootz.clustering.training.tops import FlatTop
 from wootz.encoders import Encoder, build_encoder
 from wootz.tilesource import Tiles
 from wootz.training import build_trainer, fit
@@ -60,10 +61,11 @@ def clusterfit(
     encoder.to(trainer.strategy.root_device)  # type: ignore[call-overload]
     labels = kmeans_labels(features_of(tiles, encoder), cfg.n_labels, rng=rng)
     new = build_encoder(cfg.new_encoder or encoder.name, generator_seed=seed)
+    dim: int = new.dim  # type: ignore[assignment]
     module = Classifying(
         new,
+        FlatTop(cfg.n_labels, dim),
         label=lambda epoch: labels if epoch == 0 else None,
-        n_labels=cfg.n_labels,
         augment=augment,
         margin_px=margin_px,
         lr=cfg.lr,

@@ -8,8 +8,9 @@ from wootz.augment.geometry import context_px
 from wootz.augment.presets import preset
 from wootz.clustering.training.batches import RowBatches, checked_side, features_of
 from wootz.clustering.training.classifying import Classifying
-from wootz.clustering.training.labels import even_rows, kmeans_labels
+from wootz.clustering.training.labels import even_rows, kmeans_labels, mutual
 from wootz.clustering.training.options import DeepClusterConfig
+from wootz.clustering.training.tops import FlatTop
 from wootz.encoders import Encoder
 from wootz.tilesource import Tiles
 from wootz.training import build_trainer, fit, history_of
@@ -61,13 +62,14 @@ def deepcluster(
         features = features_of(tiles, encoder)
         labels = kmeans_labels(features, cfg.n_labels, rng=rng, n_components=cfg.n_components)
         if len(module.labels) == len(labels):
-            history_of(trainer).note(nmi=_mutual(module.labels, labels))
+            history_of(trainer).note(nmi=mutual(module.labels, labels))
         return labels
 
+    dim: int = encoder.dim  # type: ignore[assignment]
     module = Classifying(
         encoder,
+        FlatTop(cfg.n_labels, dim),
         label=label,
-        n_labels=cfg.n_labels,
         augment=augment,
         margin_px=margin_px,
         lr=cfg.lr,
@@ -83,9 +85,3 @@ def deepcluster(
     )
     fit(trainer, module, batches)
     return features_of(tiles, encoder)
-
-
-def _mutual(before: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn.metrics import normalized_mutual_info_score
-
-    return float(normalized_mutual_info_score(before, labels))

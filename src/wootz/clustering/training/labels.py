@@ -37,6 +37,49 @@ def kmeans_labels(
     return kmeans(points, max(2, min(n_labels, len(points) // 2)), rng=rng, n_init=1, n_iter=N_ITER).labels
 
 
+def two_level_labels(
+    features: np.ndarray, n_clusters: int, n_sub: int, *, rng: np.random.Generator, n_components: int
+) -> np.ndarray:
+    """Cluster features, and each cluster again within itself.
+
+    Parameters
+    ----------
+    features : (N, D) float32
+    n_clusters : int
+        Of the first level; at most half as many as tiles are made.
+    n_sub : int
+        Within each cluster, at most half as many as it has different tiles; at least one.
+    rng : numpy Generator
+    n_components : int
+        Whitened principal components, of unit length, on which both levels work.
+
+    Returns
+    -------
+    (N,) int32
+        ``cluster * n_sub + sub-class``.
+
+    References
+    ----------
+    Caron et al. 2019, arXiv:1905.01278, section 3.2 ("choice of super-classes").
+    """
+    points = whitened(check_features(features), n_components)
+    clusters = kmeans_labels(points, n_clusters, rng=rng)
+    out = n_sub * clusters
+    for cluster in range(int(clusters.max()) + 1):
+        own = np.flatnonzero(clusters == cluster)
+        most = min(n_sub, len(np.unique(points[own], axis=0)) // 2)
+        if most > 1:
+            out[own] += kmeans_labels(points[own], most, rng=rng)
+    return out
+
+
+def mutual(before: np.ndarray, labels: np.ndarray) -> float:
+    """Return the normalised mutual information of two sets of (N,) labels, in [0, 1]."""
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(before, labels))
+
+
 def whitened(points: np.ndarray, n_components: int) -> np.ndarray:
     """Return whitened principal components of unit length; fewer where the features have fewer directions."""
     most = min(n_components, len(points) - 1, points.shape[1])

@@ -35,6 +35,29 @@ class DeepClusterConfig:
 
 
 @dataclass
+class DeeperClusterConfig:
+    """DeeperCluster: clusters, clusters within them and the rotation of tiles, learned jointly."""
+
+    name: str = option("deepercluster", "method: deepercluster")
+    encoder: str = option("random:small", ENCODER)
+    n_clusters: int | None = option(None, N_CLUSTERS, unit=">= 2")
+    n_super: int = option(4, "clusters of the first level; times four rotations: super-classes", unit=">= 2")
+    n_labels: int = option(100, "clusters of the second level in all; n_super shares them", unit=">= n_super")
+    n_components: int = option(256, "principal components, whitened, that k-means sees", unit=">= 1")
+    reassign_every: int = option(3, "epochs after which labels are made anew", unit=">= 1")
+    augment: str = option("sem", AUGMENT + ", without rotation and mirror")
+    epochs: int = option(30, "passes over the tiles", unit=">= 1")
+    batch_size: int = option(64, "tiles of a step", unit=">= 2")
+    lr: float = option(0.05, "learning rate (SGD, momentum 0.9)", unit="> 0")
+    weight_decay: float = option(1e-5, "of all weights", unit=">= 0")
+    precision: str = option("auto", "auto, float32 or bf16")
+
+    def __post_init__(self) -> None:
+        _check(self, n_super=2, n_labels=self.n_super, n_components=1, reassign_every=1)
+        check_range("method.weight_decay", self.weight_decay, 0)
+
+
+@dataclass
 class ClusterFitConfig:
     """ClusterFit: clusters of one encoder's features are the labels that a new one learns from scratch."""
 
@@ -77,7 +100,9 @@ class DACConfig:
         check_positive("threshold_step", self.threshold_step)
 
 
-def _check(cfg: DeepClusterConfig | ClusterFitConfig | DACConfig, **lowest: int) -> None:
+def _check(
+    cfg: DeepClusterConfig | DeeperClusterConfig | ClusterFitConfig | DACConfig, **lowest: int
+) -> None:
     if cfg.n_clusters is not None:
         check_range("method.n_clusters", cfg.n_clusters, 2)
     for key, low in (lowest | {"epochs": 1, "batch_size": 2}).items():
