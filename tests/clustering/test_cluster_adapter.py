@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import pickle
+import shutil
 import subprocess
 import sys
 
@@ -7,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wootz.apps import chain
 from wootz.archive import Archive
 from wootz.clustering import ClusterConfig, GraphConfig, KMeansConfig, cluster, tile_truth
-from wootz.clustering.methods.head_options import SCANConfig
+from wootz.clustering.methods.head_options import SCANConfig, SeLaConfig, SimGCDConfig, TEMIConfig
 from wootz.clustering.methods.options import SeededConfig
 from wootz.clustering.montage import read_chosen
 from wootz.clustering.sheet import SheetTile, shorten, tile_sheet
-from wootz.clustering.training.options import DACConfig
+from wootz.clustering.training.options import DACConfig, DeepClusterConfig
 from wootz.encoders import load_encoder
 from wootz.errors import WootzError
 from wootz.fields import NewField
@@ -342,3 +345,57 @@ def test_method_that_trains_needs_no_embedding_and_leaves_an_encoder(tmp_path):
     assert load_encoder(report.folder / "encoder.pt").name == "small"
     again = dataclasses.replace(method, encoder=report.folder.name)
     assert run_cluster(archive, dataclasses.replace(settings(), method=again)).n_clusters >= 1
+
+
+# killed and started again ----------------------------------------------------------------------------------
+DYING = """
+import os, pickle, sys
+from importlib import import_module
+import wootz
+from wootz.apps import chain
+
+module, name, after = import_module(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+plain, calls = getattr(module, name), []
+
+def dying(*args, **options):
+    calls.append(name)
+    if len(calls) > after:
+        os._exit(9)
+    return plain(*args, **options)
+
+setattr(module, name, dying)
+chain.cluster(wootz.open(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[5])))
+"""
+HEAD = {"n_clusters": 4, "steps": 12, "batch_size": 64, "n_neighbors": 5}
+KILLED = {  # options, and the function in whose call, of how many, the process dies
+    "scan": (SCANConfig(**HEAD, n_heads=2, selflabel_steps=5), "methods.scan.scan_loss", 7),
+    "temi": (TEMIConfig(**HEAD, n_heads=2), "methods.temi.temi_loss", 7),
+    "sela": (SeLaConfig(**HEAD, n_heads=2, rounds=2), "methods.sela.cross_entropy", 15),
+    "simgcd": (SimGCDConfig(**HEAD), "methods.simgcd.simgcd_loss", 7),
+    "deepcluster": (
+        DeepClusterConfig(n_clusters=3, epochs=3, n_labels=6, batch_size=32, augment="plain"),
+        "training.classifying.random_view",
+        3,
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KILLED)
+def test_killed_clustering_comes_to_the_same_when_it_is_started_again(archive, tmp_path, name):
+    """Heads begin anew within the same run, trainings of the encoder go on after their last epoch."""
+    shutil.copytree(archive.path, tmp_path / "whole")
+    method, where, after = KILLED[name]
+    cfg = dataclasses.replace(settings(name="again"), method=method, truth_scheme="bands")
+    cfg = dataclasses.replace(cfg, embedding="" if name == "deepcluster" else cfg.embedding)
+    module, _, function = f"wootz.clustering.{where}".rpartition(".")
+    code = [sys.executable, "-c", DYING, archive.path, module, function, str(after), pickle.dumps(cfg).hex()]
+    assert subprocess.run(code, capture_output=True, check=False).returncode == 9
+    assert archive.runs.status.tolist() == ["running"]
+    left = pd.read_csv(archive.path / "runs" / archive.runs.run[0] / "history.csv") if "deep" in name else ()
+    assert len(left) == ("deep" in name)
+    reports = [chain.cluster(Archive(path), cfg) for path in (archive.path, tmp_path / "whole")]
+    assert archive.runs.status.tolist() == ["finished"]
+    tables = [Archive(path).tile_table for path in (archive.path, tmp_path / "whole")]
+    assert tables[0].cluster_again.tolist() == tables[1].cluster_again.tolist()
+    assert reports[0].sizes == reports[1].sizes

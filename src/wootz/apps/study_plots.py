@@ -105,8 +105,9 @@ def _draw(
             label=", ".join(f"{k} {v}" for k, v in zip(series_keys, series, strict=True)),
         )
     if not numeric:
-        turn = {"rotation": 20, "ha": "right"} if len(place) <= MAX_SLANTED else {"rotation": 90}
-        axis.set_xticks(list(place.values()), [str(v) for v in place], **turn)
+        slanted = len(place) <= MAX_SLANTED
+        at, names = list(place.values()), [str(v) for v in place]
+        axis.set_xticks(at, names, rotation=20 if slanted else 90, ha="right" if slanted else "center")
 
 
 def _rows_of(frame: pd.DataFrame, keys: list[str], values: tuple) -> pd.DataFrame:

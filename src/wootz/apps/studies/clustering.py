@@ -53,7 +53,7 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
             archive = ingest_one(Path(data), folder / name, item=find_set(name), tile_px=tile_px)
         if TRUTH not in archive.tile_table:
             tiles = archive.tiles()
-            archive.set_tile_column(TRUTH, tiles.tile_ids, _classes(tiles, name, folder=folder))
+            archive.set_tile_column(TRUTH, tiles.tile_ids.tolist(), _classes(tiles, name, folder=folder))
         names, counts = np.unique(archive.tile_table[TRUTH].to_numpy(str), return_counts=True)
         figures[name] = dict(zip(names.tolist(), counts.tolist(), strict=True))
     return figures

@@ -79,7 +79,7 @@ def name_by_shares(shares: np.ndarray, names: Sequence[str], *, present: Mapping
     known = np.isfinite(shares).all(axis=1)
     out = np.full(len(shares), "", object)
     out[known] = np.array(names, object)[shares[known].argmax(axis=1)]
-    for name, least in reversed(present.items()):
+    for name, least in reversed(list(present.items())):
         out[known & (shares[:, list(names).index(name)] >= least)] = name
     return out
 
