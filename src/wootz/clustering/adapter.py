@@ -78,7 +78,7 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
     features = prepared.features
     against = _agreement(tiles, found.labels, column=cfg.truth)
     about = {"name": name, "image_ids": images}
-    save_clustering(whole, of_whole, prepared, cfg, groups=grouped.groups, folder=folder, **about)
+    save_clustering(whole, of_whole, prepared, cfg=cfg, groups=grouped.groups, folder=folder, **about)
     n_objects = store_clusters(whole, of_whole, name=name, image_ids=images, objects=cfg.objects)
     forget_pieces(folder)
     chosen = write_prototypes(tiles, found, n_each=cfg.n_prototypes, folder=folder)
