@@ -67,7 +67,10 @@ def shrink_mask(mask: np.ndarray, factor: int) -> Tensor:
 def random_crops(
     fields: list[Tensor], masks: list[Tensor], options: CropOptions, *, n: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw crops, each from a field chosen in proportion to its area.
+    """Draw crops, each from a field chosen in proportion to the root of its area.
+
+    In proportion to the area, one panorama would be the whole training; all alike, each pixel of a small
+    field would be seen a hundred times.
 
     Parameters
     ----------
@@ -82,8 +85,8 @@ def random_crops(
     (n, 1, size, size) float32 and (n, size, size) int64
         Beyond a field's border the pixels are reflected and the mask is 255.
     """
-    areas = torch.tensor([float(field.numel()) for field in fields])
-    chosen = torch.multinomial(areas, n, replacement=True, generator=generator).tolist()
+    sides = torch.tensor([float(field.numel()) ** 0.5 for field in fields])
+    chosen = torch.multinomial(sides, n, replacement=True, generator=generator).tolist()
     crops = [_one_crop(fields[i], masks[i], options, generator) for i in chosen]
     return torch.stack([pixels for pixels, _ in crops])[:, None], torch.stack([target for _, target in crops])
 

@@ -82,7 +82,11 @@ SETS = (
         },
         segment=CROPS,
     ),
-    MicrographSet("b2", {"masks": "../masks/{stem}.png", "classes": "0:matrix,1:precipitate"}, segment=CROPS),
+    MicrographSet(
+        "b2",
+        {"masks": "../masks/{stem}.png", "classes": "0:matrix,1:precipitate"},
+        segment=CROPS | {"intensity": 0.1, "zoom": 1.3},  # phases a few grey levels apart
+    ),
     MicrographSet(
         "metaldam",
         {
