@@ -115,7 +115,8 @@ def test_every_method_is_in_the_study_with_options_that_it_has():
         study = load_study(name)
         methods = sorted(set(study.grid["method"]) - {"linear_probe"})
         made = [method_of({"method": m} | study.fixed, n_classes=5, source="random:small") for m in methods]
-        assert {method.name for method in made} == set(METHODS)
+        # hierarchical is k-means in pieces, for more tiles than fit in memory
+        assert {method.name for method in made} == set(METHODS) - {"hierarchical"}
         assert {m.encoder for m in made if hasattr(m, "encoder")} == {"random:small"}
         free = {m for m, options in zip(methods, made, strict=True) if getattr(options, "n_clusters", 0) != 5}
         assert free == {"graph", "louvain", "hdbscan"}
