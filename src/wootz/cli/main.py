@@ -20,8 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait for work sleep. By default they spin, and where another program uses a core they take
     # it from the threads that have work: prediction then took four times as long. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # numba (a UMAP map) takes all cores whatever OMP_NUM_THREADS says, and torch then does so too. Only at the
-    # start of a process: numba refuses another number later.
+    # numba (a UMAP map) takes all cores whatever OMP_NUM_THREADS says, and torch then does so too. At the
+    # start of a process alone: numba refuses another number later.
     if argv is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
         os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
     try:
