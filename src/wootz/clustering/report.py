@@ -105,7 +105,7 @@ class ClusterReport:
         found = [f"silhouette {self.silhouette:.2f}"] if math.isfinite(self.silhouette) else []
         if math.isfinite(self.stability):
             between, unit = "agreement between restarts", "ARI"
-            if self.method == "graph":
+            if self.method in ("graph", "hierarchical"):
                 between, unit = "stability in subsamples", "mean Jaccard"
             elif self.method in ("scan", "temi", "sela"):
                 between = "agreement between heads"

@@ -192,7 +192,7 @@ def find_clustering(archive: Any, name: str = "") -> StoredClustering:
     WootzError
         If there is none, or several and no name was given, or the column was changed since.
     """
-    folders = [Path(folder) for folder in archive.runs["folder"] if (Path(folder) / FACTS).is_file()]
+    folders = _oldest_first(archive.runs)
     named = {folder: json.loads((folder / FACTS).read_bytes())["name"] for folder in folders}
     known = sorted(set(named.values()))
     if not known or (name and name not in known):
@@ -219,6 +219,16 @@ def find_clustering(archive: Any, name: str = "") -> StoredClustering:
 def fingerprints_of(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Pick the entries of an embedding's provenance that say which encoder and which scale made it."""
     return {str(key): str(value) for key, value in provenance.items() if str(key).endswith("fingerprint")}
+
+
+def _oldest_first(runs: pd.DataFrame) -> list[Path]:
+    """List the folders of runs that stored a clustering; those of the same second by their files."""
+    found = [
+        (started, (Path(folder) / FACTS).stat().st_mtime_ns, folder)
+        for started, folder in zip(runs["started"], runs["folder"], strict=True)
+        if (Path(folder) / FACTS).is_file()
+    ]
+    return [Path(folder) for _, _, folder in sorted(found)]
 
 
 def _agrees(table: pd.DataFrame, column: str, stored: StoredClustering) -> bool:
