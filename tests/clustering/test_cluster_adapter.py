@@ -4,6 +4,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -366,7 +367,7 @@ def dying(*args, **options):
 setattr(module, name, dying)
 chain.cluster(wootz.open(sys.argv[1]), pickle.loads(bytes.fromhex(sys.argv[5])))
 """
-HEAD = {"n_clusters": 4, "steps": 12, "batch_size": 64, "n_neighbors": 5}
+HEAD: Any = {"n_clusters": 4, "steps": 12, "batch_size": 64, "n_neighbors": 5}
 KILLED = {  # options, and the function in whose call, of how many, the process dies
     "scan": (SCANConfig(**HEAD, n_heads=2, selflabel_steps=5), "methods.scan.scan_loss", 7),
     "temi": (TEMIConfig(**HEAD, n_heads=2), "methods.temi.temi_loss", 7),
