@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 # Tests run in one process a core (pytest-xdist), so each computes with one thread; read when torch is loaded.
+# numba would give OpenMP all cores again in its first UMAP map, for all that comes after it in the process.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

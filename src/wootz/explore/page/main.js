@@ -18,7 +18,10 @@ const grid = new Grid($("grid")), second = new Grid($("grid-2"));
 const map = new MapView($("map"), $("map-over"));
 let factor = 4;
 
+let asked = 0; // what was asked for last is shown, whichever answer comes last
+
 app.setFocus = (focus) => {
+  asked += 1;
   const again = app.focus.kind === focus.kind && app.focus.key === focus.key && focus.kind === "cluster";
   app.focus = focus;
   if (!again) { app.picked.clear(); $("grid").scrollTop = 0; grid.at = 0; }
@@ -35,7 +38,8 @@ async function ordered(rows) {
 }
 
 async function focusGroup(key) {
-  const rows = await ordered(rowsOfGroup(key));
+  const turn = ++asked, rows = await ordered(rowsOfGroup(key));
+  if (turn !== asked) return;
   app.setFocus({ kind: "cluster", key, title: clusterName(key), rows, text: "typical first" });
 }
 
@@ -105,9 +109,9 @@ function drawOffer() {
   bar.dataset.key = key || "";
 }
 
-function focusFirst() {
+async function focusFirst() {
   const cards = orderedCards($("cluster-order").value);
-  if (cards.length) focusGroup(cards[0].key);
+  if (cards.length) await focusGroup(cards[0].key);
   else app.setFocus({ kind: "none", title: "All tiles", rows: [...app.x.keys()] });
 }
 
@@ -314,7 +318,7 @@ async function start() {
   $("expert").textContent = app.expert;
   $("expert").title = "Labels are kept under this name; click to change";
   await refresh();
-  focusFirst();
+  await focusFirst(); // a key pressed before it would act on nothing
 }
 
 async function open() {
