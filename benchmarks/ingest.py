@@ -96,7 +96,7 @@ def timed(work, files: list[Path], *, out: Path, cold: bool) -> float:
     return seconds
 
 
-def main(megabytes: float = 600.0, folder: str | None = None) -> None:
+def main(megabytes: float = 1200.0, folder: str | None = None) -> None:
     root = Path(tempfile.mkdtemp(prefix="wootz-bench-", dir=folder))
     seconds: dict[str, list[float]] = {}
     try:

@@ -28,10 +28,11 @@ def shrink(pixels: np.ndarray, width_px: int) -> np.ndarray:
 
 
 def _bin_means(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Sum the lines of each bin column by column (a loop that vectorises), then the columns of each bin."""
+    """Sum the lines of each bin column by column (a loop that vectorises), then the columns by running sums."""
     n_rows, n_cols = len(rows) - 1, len(cols) - 1
     out = np.empty((n_rows, n_cols), np.float32)
     sums = np.empty(pixels.shape[1], np.uint32)
+    before = np.zeros(pixels.shape[1] + 1, np.uint64)  # all columns to the left of each
     for i in range(n_rows):
         sums[:] = 0
         for row in range(rows[i], rows[i + 1]):
@@ -39,9 +40,11 @@ def _bin_means(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.nda
             for col in range(line.size):
                 sums[col] += line[col]
         n_lines = rows[i + 1] - rows[i]
+        total = np.uint64(0)
+        for col in range(sums.size):
+            total += np.uint64(sums[col])
+            before[col + 1] = total
         for j in range(n_cols):
-            total = np.uint64(0)
-            for col in range(cols[j], cols[j + 1]):
-                total += np.uint64(sums[col])
+            total = before[cols[j + 1]] - before[cols[j]]
             out[i, j] = total / (n_lines * (cols[j + 1] - cols[j]))
     return out
