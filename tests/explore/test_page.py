@@ -207,8 +207,9 @@ def test_a_session_from_opening_to_export(served, browser):
     page.reload()
     ana.ready()
     assert page.inner_text("#progress-text") == before
+    page.click("#export")
     with page.expect_download() as download:
-        page.click("#export")
+        page.click('#export-as button:has-text("CSV")')
     table = download.value.path().read_text()
     assert len(table.splitlines()) == 1 + len(mine)
     assert page.title() == "a · wootz explorer"
@@ -229,6 +230,46 @@ def test_two_people_in_two_windows(served, browser):
     ana.until("document.getElementById('progress-text').textContent.startsWith('0 of')")
     assert set(served.state().verdicts("Ben").values()) == {"artefact"}
     assert ben.errors == again.errors == ana.errors == []
+
+
+def test_two_people_differ_and_one_settles_it(served, browser):
+    ana, ben = Person(browser, served, "Ana"), Person(browser, served, "Ben")
+    ana.open()
+    ana.page.click("#agree-button")
+    ana.page.wait_for_selector("text=Agreement needs the labels of two people")
+    ana.name_tiles("pore")
+    ben.open()
+    ben.name_tiles("pore")
+    ben.page.focus("#grid")
+    ben.page.keyboard.press("Space")
+    ben.does(lambda: ben.page.keyboard.press("x"))
+
+    page, n = ben.page, int(np.sum(served.workspace.clusters.numbers == 0))
+    page.click("#agree-button")
+    page.wait_for_selector("#agree[open]")
+    cells = page.locator("#agree-rows tr").first.locator("th, td").all_inner_texts()
+    assert cells[:3] == ["Ana, Ben", str(n), f"{round(100 * (n - 1) / n)} %"]
+    assert page.inner_text("#agree-open") == "People differ on 1 tiles; 1 of them are not settled."
+    page.click("#agree-settle")
+    ben.sees("To settle")
+    assert page.inner_text("#grid .cell .corner").split("\n") == ["Ana: pore", "Ben: artefact"]
+    assert page.inner_text("#expert") == "Consensus (Ben)"
+    assert page.inner_text("#progress-text").startswith(f"{n - 1} of")  # the others nobody contradicts
+    ben.name_tiles("pore")
+    (settled,) = [a.record for a in served.state().actions if a.actor == "consensus"]
+    assert (settled["by"], len(settled["tiles"])) == ("Ben", 1)
+    ben.does(lambda: page.keyboard.press("Control+z"))
+    ben.does(lambda: page.keyboard.press("Control+y"))
+    page.click("#expert")
+    ben.until("document.getElementById('expert').textContent === 'Ben'")
+    ana.page.click("#export")
+    ana.page.select_option("#export-who", "consensus")
+    with ana.page.expect_download() as download:
+        ana.page.click('#export-as button:has-text("COCO")')
+    content = json.loads(download.value.path().read_text())
+    assert [c["name"] for c in content["categories"]] == ["pore"]
+    assert len(content["annotations"]) == n
+    assert ana.errors == ben.errors == []
 
 
 def test_a_full_disk_is_told_on_the_page(served, browser, monkeypatch):

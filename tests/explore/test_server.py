@@ -146,7 +146,11 @@ def test_name_merge_split_undo_redo_and_a_second_expert(client, workspace):
     texts = [a["text"] for a in client.get("/api/history", params={"expert": "Ana"}).json()]
     assert texts[-1] == f"named {len(first)} tiles as pore"
     table = pd.read_csv(io.BytesIO(client.get("/api/labels.csv").content))
-    assert sorted(table.groupby("expert").size().items()) == [("Ana", len(first)), ("Ben", 2)]
+    assert sorted(table.groupby("expert").size().items()) == [
+        ("Ana", len(first)),
+        ("Ben", 2),
+        ("consensus", len(first) - 2),  # they differ on two
+    ]
     ids = workspace.tiles.tile_ids[first]
     assert set(table[table.expert == "Ana"].tile_id) == set(ids)
 
@@ -316,13 +320,14 @@ def test_labels_go_into_the_tiles_table_and_leave_it_again(client, archive, work
     do(client, "artefact", rows=[6])
     do(client, "between", rows=[7])
     do(client, "name", "Ben", **{"class": "crack"}, rows=[5])
-    assert store_labels(workspace) == ["label_Ana", "label_Ben"]
+    assert store_labels(workspace) == ["label_Ana", "label_Ben", "label_consensus"]
     table = archive.tile_table.set_index("tile_id").loc[workspace.tiles.tile_ids]
     assert table.label_Ana.tolist()[3:9] == ["", "Pore", "Pore", "artefact", "", ""]
     assert table.label_Ben.tolist()[4:6] == ["", "crack"]
     do(client, "undo", "Ben")
     store_labels(workspace)
     assert set(archive.tile_table.label_Ben) == {""}
+    assert archive.tile_table.label_consensus.equals(archive.tile_table.label_Ana.rename("label_consensus"))
 
 
 def test_labels_of_a_clustering_outlive_the_next_one(client, archive, workspace):

@@ -26,6 +26,7 @@ redo     target                                the action `target` counts again
 
 Every record also has ``id`` (of the action, unique), ``actor``, ``session``, ``when``, ``wootz``, ``basis``
 (name and fingerprint of the clustering whose groups were looked at) and ``how`` (how the tiles were chosen).
+Where the actor is "consensus", ``by`` says who settled it.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,16 @@ class ExploreConfig:
     embedding: str = option(
         "", "embedding for similar tiles, splits and proposals; by default the clustering's"
     )
-    expert: str = option("", "your name: labels of different people are kept apart; the page asks if empty")
+    expert: str = option(
+        "",
+        "your name: labels of different people are kept apart; the page asks if empty. With export=: whose "
+        "labels, or consensus",
+    )
+    export: str = option(
+        "",
+        "write the labels into this file and open no page: .csv or .parquet (tables), .json (COCO), .zip "
+        "(pictures, one folder a class)",
+    )
     port: int = option(0, "port on this computer; 0 takes a free one", unit="0 to 65535")
     browser: bool = option(True, "open the page in the browser")
 

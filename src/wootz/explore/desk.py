@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from wootz.explore.actions import ActionError
+from wootz.explore.consensus import CONSENSUS, agreement, opinions
 from wootz.explore.groups import exemplars, group_names, rows_by_code, spread
 from wootz.explore.history import describe
 from wootz.explore.likeness import nearest, proposals, taken_apart
@@ -63,7 +64,7 @@ class Desk:
             "columns": self._columns,
             "hints": list(clusters.hints),
             "expert": self._expert,
-            "experts": list(workspace.state.experts),
+            "experts": [name for name in workspace.state.experts if name != CONSENSUS],
             "torn": workspace.torn,
         }
 
@@ -99,7 +100,7 @@ class Desk:
                 "group_names": group_names(state, keys),
                 "verdicts": words,
                 "classes": self._classes(words),
-                "experts": list(state.experts),
+                "experts": [name for name in state.experts if name != CONSENSUS],
                 "undo": describe(undo) if undo else "",
                 "redo": describe(redo) if redo else "",
                 "notes": state.notes(),
@@ -123,6 +124,15 @@ class Desk:
                 {"id": a.id, "text": describe(a), "when": a.record.get("when"), "in_effect": a.in_effect}
                 for a in reversed(mine)
             ]
+
+    def agreement(self) -> dict[str, Any]:
+        """Compare what people say, and list what they differ on, with what each says there."""
+        workspace = self.workspace
+        workspace.catch_up()
+        with workspace.lock:
+            found = opinions(workspace.state, n=workspace.n)
+        said = {row: [found.words[code] for code in found.codes[:, row]] for row in found.disputed.tolist()}
+        return agreement(found, self._images) | {"said": said}
 
     def context(self, row: int, *, factor: float) -> bytes:
         """Pack a tile in its field as a JPEG, with what is known of the image."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wootz.explore.consensus import CONSENSUS, opinions
 from wootz.explore.state import BETWEEN, CLASS_PREFIX
 from wootz.explore.workspace import Workspace
 
@@ -18,13 +19,14 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
     ----------
     workspace : Workspace
     expert : str, optional
-        Only of this person; by default of all.
+        Only of this person, or of the "consensus"; by default of all, and their consensus where there are
+        two people or more.
 
     Returns
     -------
     DataFrame
         ``tile_id, image_id, file, row, col, height, width`` (px), ``expert``, ``verdict`` (class, artefact or
-        between), ``class`` (key), ``class_name``, ``seq`` and ``when`` of the action that said so.
+        between), ``class`` (key), ``class_name``, ``seq`` and ``when`` of the last action that said so.
     """
     workspace.catch_up()
     with workspace.lock:
@@ -32,14 +34,16 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
         classes = {key: about["name"] for key, about in state.classes().items()}
         when = {action.seq: action.record.get("when", "") for action in state.actions}
         parts = []
-        for name in state.experts if expert is None else [expert]:
+        for name in speakers(workspace) if expert is None else [expert]:
             codes, words = workspace.verdicts(name)
             rows = np.flatnonzero(codes)
             if not len(rows):
                 continue
             said = [words[code] for code in codes[rows].tolist()]
             keys = [word.removeprefix(CLASS_PREFIX) if word.startswith(CLASS_PREFIX) else "" for word in said]
-            written = state.experts[name].verdicts.written(workspace.n)[rows].tolist()
+            sources = state.experts if name == CONSENSUS else [name]
+            each = [state.experts[source].verdicts.written(workspace.n)[rows] for source in sources]
+            written = np.max(each, axis=0).tolist()
             about: dict[str, Any] = {
                 "expert": name,
                 "verdict": ["class" if key else word for key, word in zip(keys, said, strict=True)],
@@ -57,8 +61,8 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
 def store_labels(workspace: Workspace) -> list[str]:
     """Write each person's labels into the tiles table, for ``wootz cluster method=seeded`` and other methods.
 
-    Column ``label_<person>``: name of the class, "artefact", or "" where there is no verdict or it is "in
-    between". Written anew from the log each time.
+    Column ``label_<person>``, and ``label_consensus`` where there are two people or more: name of the class,
+    "artefact", or "" where there is no verdict or it is "in between". Written anew from the log each time.
 
     Returns
     -------
@@ -69,7 +73,9 @@ def store_labels(workspace: Workspace) -> list[str]:
     archive, columns = workspace.archive, {}
     with workspace.lock:
         classes = {key: about["name"] for key, about in workspace.state.classes().items()}
-        for name in workspace.state.experts:
+        known = set(archive.tile_table.columns)
+        stale = [CONSENSUS] if f"label_{CONSENSUS}" in known else []  # of people who have undone all since
+        for name in dict.fromkeys([*speakers(workspace), *stale]):
             codes, words = workspace.verdicts(name)
             keys = [word.removeprefix(CLASS_PREFIX) for word in words]
             shown = ["" if key == BETWEEN else classes.get(key, key) for key in keys]
@@ -78,6 +84,15 @@ def store_labels(workspace: Workspace) -> list[str]:
         for column, values in columns.items():
             archive.set_tile_column(column, workspace.tiles.tile_ids, values)
     return list(columns)
+
+
+def speakers(workspace: Workspace) -> list[str]:
+    """Name all who have acted, and the consensus where two people or more have judged tiles."""
+    with workspace.lock:
+        several = len(opinions(workspace.state, n=workspace.n).people) > 1
+        people = [name for name in workspace.state.experts if name != CONSENSUS]
+        settled = CONSENSUS in workspace.state.experts
+    return people + ([CONSENSUS] if several or settled else [])
 
 
 def labels_csv(workspace: Workspace, *, expert: str | None = None) -> bytes:

@@ -78,7 +78,7 @@ class Pictures:
         (top, bottom), (left, right) = _window(about, field.shape, factor)
         step = max(1, -(-max(bottom - top, right - left) // CONTEXT_MAX_PX))
         shown = _thinned(field[top:bottom, left:right], step)
-        low, high = _shown_range(about)
+        low, high = shown_range(about)
         size = (about["pixel_size_row_nm"], about["pixel_size_col_nm"])
         bar_px, label = scale_bar(right - left, size)
         box = [about["col"] - left, about["row"] - top, about["width"], about["height"]]
@@ -100,7 +100,7 @@ class Pictures:
                 return self._cache[key]
         pixels = self._tiles.read([row])[0]
         about = self._frame.iloc[row]
-        low, high = _shown_range(about)
+        low, high = shown_range(about)
         small = fitted(grey_uint8(pixels, low=low, high=high), side_px)
         with self._lock:
             if key not in self._cache:
@@ -157,7 +157,8 @@ def _thinned(pixels: np.ndarray, step: int) -> np.ndarray:
     return blocks.mean(axis=(1, 3), dtype=np.float32)
 
 
-def _shown_range(about: Any) -> tuple[float, float]:
+def shown_range(about: Any) -> tuple[float, float]:
+    """Give the grey values that are drawn black and white, from ``intensity_low`` and ``intensity_high``."""
     low, high = float(about["intensity_low"]), float(about["intensity_high"])
     beyond = BEYOND_FRAC * (high - low)
     return low - beyond, high + beyond

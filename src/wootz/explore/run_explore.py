@@ -13,7 +13,8 @@ from wootz.errors import WootzError
 from wootz.explore.clusters import load_clusters
 from wootz.explore.config import ExploreConfig
 from wootz.explore.desk import Desk
-from wootz.explore.export import store_labels
+from wootz.explore.export import labels_frame, store_labels
+from wootz.explore.formats import save_labels
 from wootz.explore.workspace import Workspace
 from wootz.progress import say
 
@@ -35,8 +36,20 @@ class Explored:
         return text + (f"; tile columns {', '.join(self.columns)}" if self.columns else "")
 
 
-def explore(archive: Any, cfg: ExploreConfig) -> Explored:
-    """Serve the explorer until it is interrupted (Ctrl+C).
+@dataclass(frozen=True)
+class Exported:
+    """A file of labels."""
+
+    path: Path
+    n_labelled: int
+
+    def summary(self) -> str:
+        """Say what was written."""
+        return f"wrote {self.path} (the archive has verdicts on {self.n_labelled} tiles)"
+
+
+def explore(archive: Any, cfg: ExploreConfig) -> Explored | Exported:
+    """Serve the explorer until it is interrupted (Ctrl+C), or write the labels into a file.
 
     Parameters
     ----------
@@ -46,13 +59,17 @@ def explore(archive: Any, cfg: ExploreConfig) -> Explored:
     Raises
     ------
     WootzError
-        If the archive holds no tiles, an option names what is not there, or the port is taken.
+        If the archive holds no tiles, an option names what is not there, the port is taken, or the file to
+        write is there already.
     """
     import uvicorn
 
     from wootz.explore.server import build_app
 
     desk = open_desk(archive, cfg)
+    if cfg.export:
+        path = save_labels(desk.workspace, Path(cfg.export), expert=cfg.expert.strip())
+        return Exported(path, labels_frame(desk.workspace)["tile_id"].nunique())
     with listen(cfg.port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)

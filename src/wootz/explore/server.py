@@ -15,7 +15,7 @@ from starlette.routing import Route
 from wootz.errors import WootzError
 from wootz.explore.actions import KEY_MAX, ActionError
 from wootz.explore.desk import Desk
-from wootz.explore.export import labels_csv
+from wootz.explore.formats import FORMATS, media_type
 from wootz.explore.guard import Guard, TooLargeError
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -59,8 +59,12 @@ def _data_routes(desk: Desk) -> list[Route]:
                 break
         return JSONResponse({"seq": seq})
 
-    def csv(q: dict[str, str]) -> Response:
-        return Response(labels_csv(desk.workspace, expert=q.get("expert") or None), media_type="text/csv")
+    def labels(suffix: str) -> Callable[[dict[str, str]], Response]:
+        def answer(q: dict[str, str]) -> Response:
+            content = FORMATS[suffix](desk.workspace, q.get("expert") or None)
+            return Response(content, media_type=media_type(suffix))
+
+        return answer
 
     def context(q: dict[str, str]) -> bytes:
         factor = _number(q.get("factor", "5"), "factor", high=1000)
@@ -74,9 +78,9 @@ def _data_routes(desk: Desk) -> list[Route]:
         "cards": lambda q: desk.cards(_expert(q)),
         "history": lambda q: desk.history(_expert(q), n=_number(q.get("n", "200"), "n", high=10_000)),
         "context": context,
+        "agreement": lambda _: desk.agreement(),
         "find": lambda q: desk.find(q.get("text", "")[:500]),
-        "labels.csv": csv,
-    }
+    } | {f"labels{suffix}": labels(suffix) for suffix in FORMATS}
     routes = [Route(f"/api/{name}", _get(answer)) for name, answer in answers.items()]
     return [*routes, Route("/api/changes", _guarded(changes))]
 

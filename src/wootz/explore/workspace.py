@@ -12,6 +12,7 @@ from wootz import __version__, oplog
 from wootz.errors import ArchiveError
 from wootz.explore.actions import GROUP_OPS, HISTORY_OPS, ActionError, check_record
 from wootz.explore.clusters import Clusters
+from wootz.explore.consensus import CONSENSUS, opinions
 from wootz.explore.groups import group_codes
 from wootz.explore.state import State
 from wootz.storage import plain
@@ -19,7 +20,7 @@ from wootz.storage import plain
 HOW_MAX = 20_000
 KEPT = (
     *("op", "actor", "session", "class", "name", "definition", "colour"),
-    *("into", "about", "text", "of", "how"),
+    *("into", "about", "text", "of", "how", "by"),
 )
 
 
@@ -151,8 +152,14 @@ class Workspace:
             return group_codes(self.state, actor, self.clusters.fingerprint, numbers=self.clusters.numbers)
 
     def verdicts(self, actor: str) -> tuple[np.ndarray, list[str]]:
-        """Give the verdict of each tile: (N,) int32 into a list of words, 0 for none."""
+        """Give the verdict of each tile: (N,) int32 into a list of words, 0 for none.
+
+        Those of the "consensus" are what all who judged a tile say, and what was settled.
+        """
         with self.lock:
+            if actor == CONSENSUS:
+                found = opinions(self.state, n=self.n)
+                return found.verdicts(), found.words
             expert = self.state.experts.get(actor)
             if expert is None:
                 return np.zeros(self.n, np.int32), [""]

@@ -40,7 +40,8 @@ function equal(a, b) {
 /** Does an action; the same id is sent again if the answer got lost, and counts once. */
 export function act(op, fields = {}, said = "") {
   const id = crypto.randomUUID().replaceAll("-", "").slice(0, 16);
-  const request = { id, op, actor: app.expert, session, how: how(), ...fields };
+  const by = app.by ? { by: app.by } : {};
+  const request = { id, op, actor: app.expert, session, how: how(), ...by, ...fields };
   queue = queue.then(async () => {
     const before = { undo: app.undo, redo: app.redo };
     try {

@@ -4,6 +4,7 @@ import { getArrays, getBlob, getJson } from "./api.js";
 import { acceptSplit, act, answerProposal, judge, mergeTicked, moveChosen, nameChosen, propose, refresh, similarToChosen,
   toast, trySplit } from "./actions.js";
 import { drawCards, element, orderedCards } from "./cards.js";
+import { CONSENSUS, showAgreement } from "./agreement.js";
 import { askExpert, drawClasses, showHistory } from "./classes.js";
 import { isDark } from "./colours.js";
 import { Grid } from "./grid.js";
@@ -200,8 +201,14 @@ function connectButtons() {
   const click = { undo: () => act("undo"), redo: () => act("redo"), merge: mergeTicked, compare, fit: () => map.fit(),
     artefact: () => judge("artefact"), between: () => judge("between"), clear: () => judge("clear"), split: () => trySplit(2),
     similar: similarToChosen, "help-open": () => $("help").showModal(), untick: () => { app.ticked.clear(); drawState(); },
-    "history-open": async () => showHistory(await getJson("history", { expert: app.expert })), export: saveLabels,
-    expert: async () => { app.expert = await askExpert({ cancel: true }); await start(); },
+    "history-open": async () => showHistory(await getJson("history", { expert: app.expert })), export: exportLabels,
+    "agree-button": () => showAgreement(settle),
+    expert: async () => {
+      if (app.by) app.expert = app.by; // back to one's own labels
+      else app.expert = await askExpert({ cancel: true });
+      app.by = "";
+      await start();
+    },
     loose: () => app.setFocus({ kind: "loose", title: "In no cluster", rows: looseRows() }),
     "tool-lasso": () => tool("lasso"), "tool-pan": () => tool("pan"), theme: () => setTheme(isDark() ? "light" : "dark") };
   for (const [id, work] of Object.entries(click)) $(id).addEventListener("click", () => run(work));
@@ -235,10 +242,29 @@ function connectButtons() {
 
 const run = async (work) => { try { await work(); } catch (error) { toast(error.message, { bad: true }); } };
 
-async function saveLabels() {
+/** Settles differences: what is said from here on is the consensus, until the name at the top right is clicked. */
+async function settle(rows, corner) {
+  if (!app.by) [app.by, app.expert] = [app.expert, CONSENSUS];
+  await start();
+  app.setFocus({ kind: "dispute", title: "To settle", rows, corner, text: "what you say now is the consensus" });
+}
+
+function exportLabels() {
+  const people = (app.experts || []).map((name) => [name, name]);
+  const choices = [["", "everybody, and the consensus"], ...people, ...(people.length > 1 ? [[CONSENSUS, "the consensus"]] : [])];
+  $("export-who").replaceChildren(...choices.map(([value, text]) => {
+    const option = element("option", "", text); option.value = value; return option;
+  }));
+  const dialog = $("export-as");
+  dialog.returnValue = "";
+  dialog.onclose = () => { if (dialog.returnValue) run(() => saveLabels(dialog.returnValue, $("export-who").value)); };
+  dialog.showModal();
+}
+
+async function saveLabels(kind, expert) {
   const link = element("a");
-  link.href = URL.createObjectURL(await getBlob("labels.csv"));
-  link.download = `${app.session.archive}-labels.csv`;
+  link.href = URL.createObjectURL(await getBlob(`labels${kind}`, { expert }));
+  link.download = `${app.session.archive}-labels${kind}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
@@ -315,8 +341,9 @@ async function watch() {
 }
 
 async function start() {
-  $("expert").textContent = app.expert;
-  $("expert").title = "Labels are kept under this name; click to change";
+  $("expert").textContent = app.by ? `Consensus (${app.by})` : app.expert;
+  $("expert").title = app.by ? "Click to go back to your own labels" : "Labels are kept under this name; click to change";
+  $("expert").classList.toggle("main", Boolean(app.by));
   await refresh();
   await focusFirst(); // a key pressed before it would act on nothing
 }

@@ -2,6 +2,7 @@
 
 export const app = {
   session: null, expert: "",
+  by: "",               // who settles differences, while the expert is the consensus
   x: new Float32Array(0), y: new Float32Array(0),
   seq: 0, group: new Int32Array(0), verdict: new Int32Array(0),
   groups: [], groupNames: [], verdicts: [""], classes: [], cards: [],
