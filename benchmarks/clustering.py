@@ -3,8 +3,9 @@
 Run ``python benchmarks/clustering.py [--points 10000 100000] [--million]``. Everything is drawn from fixed
 seeds. The last line is JSON: ``ratio`` is our k-means rate over scikit-learn's on 100,000 x 128 points and
 100 clusters, both from k-means++ and for 20 iterations; ``louvain`` the same against networkx on a graph of
-5,000 points; ``chain`` seconds and peak memory of `wootz.clustering.discover`, each size in a process of its
-own. ``--million`` adds 1,000,000 x 128 (minutes, some GB).
+5,000 points; ``chain`` seconds and peak memory of `wootz.clustering.discover` and the UMAP map (of a sample
+above 200,000 points; ``map_seconds`` is its part), each size in a process of its own. ``--million`` adds
+1,000,000 x 128 (minutes, some GB).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections.abc import Callable
 import numpy as np
 
 from wootz.clustering import GraphConfig, discover, kmeans, knn_graph, lloyd, louvain, modularity
+from wootz.clustering.maps import umap_coordinates
 from wootz.progress import say
 
 N_POINTS, DIM, N_CLUSTERS, N_ITER = 100_000, 128, 100, 20
@@ -116,10 +118,12 @@ def run_chain(n_points: int) -> dict[str, object]:
     discover(warm, GraphConfig(n_resamples=1, n_noise=1), rng=np.random.default_rng(0))  # compiled now
     points = classes(n_points, rng=np.random.default_rng(3))
     took, found = seconds(lambda: discover(points, rng=np.random.default_rng(3)))
+    map_took, _ = seconds(lambda: umap_coordinates(points, rng=np.random.default_rng(3)))
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "n_points": n_points,
-        "seconds": round(took, 1),
+        "seconds": round(took + map_took, 1),
+        "map_seconds": round(map_took, 1),
         "peak_gib": round(peak_kib / 2**20, 2),
         "n_clusters": found.n_clusters,
         "recall": round(found.hierarchy.graph.recall, 3),

@@ -1,5 +1,6 @@
 """Pictures for the page, straight from the packed fields: tiles by the batch, and a tile in its field."""
 
+import contextlib
 import io
 import threading
 from collections import OrderedDict
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wootz.errors import WootzError
 from wootz.explore.actions import ActionError
 from wootz.plotting import grey_uint8, scale_bar, square_pixel_size_nm
 
@@ -55,6 +57,15 @@ class Pictures:
             top, left = i // n_columns * side_px, i % n_columns * side_px
             sheet[top : top + side_px, left : left + side_px] = self._small(row, side_px)
         return jpeg(sheet)
+
+    def warm_up(self) -> None:
+        """Read a tile in the background: the reader's compiled loops take half a second to load."""
+
+        def read() -> None:
+            with contextlib.suppress(WootzError):  # who asks for a damaged field will be told
+                self._tiles.read([0])
+
+        threading.Thread(target=read, name="wootz-warm-up", daemon=True).start()
 
     def context(self, row: int, *, factor: float) -> tuple[bytes, dict[str, Any]]:
         """Draw a tile in what surrounds it.

@@ -70,6 +70,7 @@ def explore(archive: Any, cfg: ExploreConfig) -> Explored | Exported:
     if cfg.export:
         path = save_labels(desk.workspace, Path(cfg.export), expert=cfg.expert.strip())
         return Exported(path, labels_frame(desk.workspace)["tile_id"].nunique())
+    desk.pictures.warm_up()
     with listen(cfg.port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)
