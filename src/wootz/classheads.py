@@ -156,7 +156,9 @@ def named_rows(
         )
     for i in present:
         if counts[i] < 2:
-            raise WootzError(f"class {names[i]!r} has a single named tile; name one more, or clear that one.")
+            raise WootzError(
+                f"class {str(names[i])!r} has a single named tile; name one more, or clear that one."
+            )
     cap = _class_cap(counts[present], n_max)
     rows = []
     for i in present:

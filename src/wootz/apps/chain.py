@@ -100,9 +100,16 @@ def assign(archive: Archive, cfg: Any, *, tiles: TileSet | None = None) -> Any:
 
 
 def finetune(archive: Archive, cfg: Any) -> Any:
-    """Train a segmentation or anomaly head; see `wootz.finetune.finetune`."""
+    """Train a segmentation or anomaly head, or a head of tile classes; see `wootz.finetune.finetune`.
+
+    Classes are learned from the columns ``label_<person>``, which are brought up to the log first.
+    """
     from wootz.finetune import finetune as work
 
+    if cfg.task.name == "classify":
+        from wootz.explore.labelcolumns import write_label_columns
+
+        write_label_columns(archive)
     return run_verb(archive, "finetune", cfg, work=functools.partial(_with_run, work, archive, cfg))
 
 

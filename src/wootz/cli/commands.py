@@ -118,7 +118,7 @@ COMMANDS: dict[str, Command] = {
         (1, 1),
     ),
     "finetune": Command(
-        "a few labels -> segmentation or anomaly head",
+        "a few labels -> segmentation or anomaly head, or classes of all tiles",
         "ARCHIVE",
         "wootz.finetune.config:FinetuneConfig",
         "wootz.cli.verbs:finetune",
@@ -127,6 +127,7 @@ COMMANDS: dict[str, Command] = {
             "task": {
                 "segment": "wootz.finetune.config:SegmentConfig",
                 "anomaly": "wootz.finetune.config:AnomalyConfig",
+                "classify": "wootz.finetune.config:ClassifyConfig",
             }
         },
     ),

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wootz.explore.consensus import CONSENSUS, opinions
-from wootz.explore.state import BETWEEN, CLASS_PREFIX
+from wootz.explore.consensus import CONSENSUS
+from wootz.explore.labelcolumns import label_columns, voices
+from wootz.explore.state import CLASS_PREFIX
 from wootz.explore.workspace import Workspace
 
 WHERE = ("tile_id", "image_id", "file", "row", "col", "height", "width")
@@ -70,16 +71,9 @@ def store_labels(workspace: Workspace) -> list[str]:
         The columns.
     """
     workspace.catch_up()
-    archive, columns = workspace.archive, {}
+    archive = workspace.archive
     with workspace.lock:
-        classes = {key: about["name"] for key, about in workspace.state.classes().items()}
-        known = set(archive.tile_table.columns)
-        stale = [CONSENSUS] if f"label_{CONSENSUS}" in known else []  # of people who have undone all since
-        for name in dict.fromkeys([*speakers(workspace), *stale]):
-            codes, words = workspace.verdicts(name)
-            keys = [word.removeprefix(CLASS_PREFIX) for word in words]
-            shown = ["" if key == BETWEEN else classes.get(key, key) for key in keys]
-            columns[f"label_{name}"] = np.array(shown, object)[codes]
+        columns = label_columns(workspace.state, n=workspace.n, known=archive.tile_table.columns)
     with archive.transaction():
         for column, values in columns.items():
             archive.set_tile_column(column, workspace.tiles.tile_ids, values)
@@ -89,10 +83,7 @@ def store_labels(workspace: Workspace) -> list[str]:
 def speakers(workspace: Workspace) -> list[str]:
     """Name all who have acted, and the consensus where two people or more have judged tiles."""
     with workspace.lock:
-        several = len(opinions(workspace.state, n=workspace.n).people) > 1
-        people = [name for name in workspace.state.experts if name != CONSENSUS]
-        settled = CONSENSUS in workspace.state.experts
-    return people + ([CONSENSUS] if several or settled else [])
+        return voices(workspace.state, n=workspace.n)
 
 
 def labels_csv(workspace: Workspace, *, expert: str | None = None) -> bytes:

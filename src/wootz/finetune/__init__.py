@@ -5,6 +5,7 @@ from typing import Any
 
 _EXPORTS = {
     "AnomalyConfig": "config",
+    "ClassifyConfig": "config",
     "FinetuneConfig": "config",
     "PredictConfig": "config",
     "SegmentConfig": "config",
@@ -21,7 +22,11 @@ _EXPORTS = {
     "load_detector": "patchcore",
     "greedy_coreset": "coreset",
     "train_quick_pick": "quick_pick",
-    "FinetuneReport": "run_finetune",
+    "finetune_classify": "classify",
+    "predict_classes": "classify",
+    "load_class_head": "classify_files",
+    "save_class_head": "classify_files",
+    "FinetuneReport": "finetune_report",
     "finetune": "run_finetune",
     "PredictReport": "run_predict",
     "predict": "run_predict",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any
 
+from wootz.errors import WootzError
 from wootz.options import check_choice, check_range, option
 
 
@@ -81,10 +82,37 @@ class AnomalyConfig:
 
 
 @dataclass
-class FinetuneConfig:
-    """Train a head on labelled (segment) or normal (anomaly) fields of an archive."""
+class ClassifyConfig:
+    """A linear head on an embedding: one class for each tile, learned from named tiles."""
 
-    task: Any = dataclass_field(default_factory=SegmentConfig, metadata={"help": "segment or anomaly"})
+    name: str = option("classify", "kind of head")
+    embedding: str = option("", "embedding to learn on; may be left out where the archive holds only one")
+    expert: str = option("", "learn from what this person named in the explorer (column label_<person>)")
+    labels: str = option("", "learn from this tile column instead, such as label_consensus or truth")
+    column: str = option(
+        "", "name of the result: columns class_<name>, confidence_<name>; by default the embedding's name"
+    )
+    balanced: bool = option(True, "weigh classes alike, however many tiles of each are named")
+    together: str = option(
+        "image", "what stays on one side in cross-validation: image or specimen", unit="image or specimen"
+    )
+    max_tiles: int = option(20_000, "named tiles to learn from; above it the largest classes are thinned")
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_choice("task.together", self.together, ("image", "specimen"))
+        check_range("task.max_tiles", self.max_tiles, 10)
+        if self.expert and self.labels:
+            raise WootzError("give task.expert or task.labels, not both.")
+
+
+@dataclass
+class FinetuneConfig:
+    """Train a head on labelled (segment) or normal (anomaly) fields, or named tiles, of an archive."""
+
+    task: Any = dataclass_field(
+        default_factory=SegmentConfig, metadata={"help": "segment, anomaly or classify"}
+    )
     encoder: str = option(
         "random:resnet18",
         "encoder.pt, the id of a pretrain run, random:small (or another architecture), imagenet:resnet18, or "

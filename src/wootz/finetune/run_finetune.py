@@ -1,6 +1,6 @@
 """The `finetune` verb: labelled or normal fields of an archive in, a head in the run's folder out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,42 +9,19 @@ import pandas as pd
 
 from wootz import storage
 from wootz.errors import WootzError
-from wootz.finetune.config import AnomalyConfig, FinetuneConfig
+from wootz.finetune.config import AnomalyConfig, ClassifyConfig, FinetuneConfig
+from wootz.finetune.finetune_report import FinetuneReport
 from wootz.finetune.patchcore import fit_detector, save_detector
 from wootz.finetune.segment import starting_encoder, train_segmenter
 
 
-@dataclass(frozen=True)
-class FinetuneReport:
-    """What `finetune` left.
-
-    Parameters
-    ----------
-    checkpoint : Path
-        head.pt
-    scores : dict
-        Plain numbers: validation scores of a segmentation, threshold and held-out scores of an anomaly head.
-    seconds : float
-    lines : tuple of str
-        For the terminal.
-    """
-
-    checkpoint: Path
-    scores: dict[str, Any]
-    seconds: float
-    lines: tuple[str, ...]
-
-    def summary(self) -> str:
-        """Return a few lines for the terminal."""
-        return "\n".join([*self.lines, f"head: {self.checkpoint}"])
-
-
 def finetune(archive: Any, cfg: FinetuneConfig, *, run: Any) -> FinetuneReport:
-    """Train a segmentation or anomaly head on fields of an archive.
+    """Train a segmentation or anomaly head on fields of an archive, or a head of classes on its tiles.
 
     Segmentation trains on the fields of split ``train`` that carry masks of the scheme (all fields with masks
     where no split is set), and chooses the step on those of split ``val``; split ``test`` is never read.
-    Anomaly takes the named images as normal (else split ``train``, else all).
+    Anomaly takes the named images as normal (else split ``train``, else all). Classes: see
+    `wootz.finetune.finetune_classify`.
 
     Parameters
     ----------
@@ -64,6 +41,10 @@ def finetune(archive: Any, cfg: FinetuneConfig, *, run: Any) -> FinetuneReport:
     CheckpointError
         If the encoder is missing or of another kind.
     """
+    if isinstance(cfg.task, ClassifyConfig):
+        from wootz.finetune.classify import finetune_classify
+
+        return finetune_classify(archive, cfg, run=run)
     source = find_checkpoint(archive, cfg.encoder, name="encoder.pt")
     if isinstance(cfg.task, AnomalyConfig):
         return _finetune_anomaly(archive, cfg, source=source, run=run)

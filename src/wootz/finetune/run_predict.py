@@ -10,6 +10,7 @@ import pandas as pd
 from wootz import storage
 from wootz.encoders import read_checkpoint
 from wootz.errors import CheckpointError
+from wootz.finetune.classify_files import CLASS_HEAD, load_class_head
 from wootz.finetune.config import PredictConfig
 from wootz.finetune.overlay import class_overlay, confusion_overlay, heat_overlay
 from wootz.finetune.patchcore import Detector, image_score, load_detector
@@ -65,6 +66,8 @@ def predict(archive: Any, cfg: PredictConfig, *, run: Any) -> PredictReport:
     run : Run
         Its folder receives overlays/*.png, scores.json and, for a segmentation, scores.csv.
 
+    A head of classes writes the columns ``class_<name>`` and ``confidence_<name>`` of the tiles.
+
     Returns
     -------
     PredictReport
@@ -82,9 +85,22 @@ def predict(archive: Any, cfg: PredictConfig, *, run: Any) -> PredictReport:
     ids = cfg.images or list(images["image_id"])
     kind = read_checkpoint(path).get("format")
     device = find_device(cfg.device)
+    if kind == CLASS_HEAD:
+        return _predict_tiles(archive, path, cfg)
     if kind == "wootz-anomaly":
         return _predict_anomaly(archive, load_detector(path, device=device), cfg, ids=ids, run=run)
     return _predict_segment(archive, load_segmenter(path, device=device), cfg, ids=ids, run=run)
+
+
+def _predict_tiles(archive: Any, path: str, cfg: PredictConfig) -> PredictReport:
+    """Name the tiles by a head of classes; see `wootz.finetune.predict_classes`."""
+    from wootz.finetune.classify import predict_classes
+
+    head, about = load_class_head(path)
+    tiles = archive.tiles(images=cfg.images or None)
+    lines = predict_classes(tiles, head, embedding=about["embedding"], column=about["column"])
+    images = pd.DataFrame({"image_id": tiles.columns(["image_id"])["image_id"].unique()})
+    return PredictReport(len(images), 0, {}, images, [], tuple(lines))
 
 
 def find_head(archive: Any, head: str) -> str:
