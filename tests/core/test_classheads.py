@@ -94,6 +94,12 @@ def test_temperature_finds_the_factor_that_logits_were_blown_up_by(rng):
     assert fit_temperature(3.0 * logits, codes) == pytest.approx(grid[int(np.argmin(losses))], rel=0.02)
 
 
+def test_a_few_right_answers_do_not_make_a_head_certain():
+    logits = np.tile([[4.0, 0.0]], (8, 1))
+    p = softmax(logits / fit_temperature(logits, np.zeros(8, int)))
+    assert p[0, 0] == pytest.approx(0.9, abs=1e-3)  # 1 - 1 / (8 + 2)
+
+
 def test_confidence_is_true_on_average_for_tiles_like_the_named_ones(rng):
     features, truth, groups = blobs(rng, n=3000, gap=1.5, n_groups=60)
     names = np.array(["a", "b", "c"], object)[truth]

@@ -20,6 +20,9 @@ merge    into, tiles                           the tiles belong to the group `in
 move     into, tiles                           the same, of some tiles
 split    parts: list of {group, tiles}, of     the tiles belong to the groups of their parts
 note     about, text                           a note on a tile, a group or a class
+train    head, counts                          a head was trained on so many tiles of each verdict
+audit    head, least, seed, tiles, said, sizes the tiles were drawn to be judged; what the head said of each,
+                                               and how many it would name so; sets nothing, as train
 undo     target                                the action `target` counts as never done
 redo     target                                the action `target` counts again
 ======== ===================================== ==========================================================
@@ -37,9 +40,11 @@ from wootz.errors import WootzError
 VERDICT_OPS = ("name", "accept", "artefact", "between", "clear")
 GROUP_OPS = ("merge", "move", "split")
 HISTORY_OPS = ("undo", "redo")
-OPS = (*VERDICT_OPS, *GROUP_OPS, "define", "refuse", "note", *HISTORY_OPS)
+NOTED_OPS = ("train", "audit")
+"""What the program notes of itself; it sets nothing, so that there is nothing to undo."""
+OPS = (*VERDICT_OPS, *GROUP_OPS, "define", "refuse", "note", *NOTED_OPS, *HISTORY_OPS)
 NEEDS_CLASS = ("define", "name", "accept", "refuse")
-NEEDS_TILES = (*VERDICT_OPS, "merge", "move", "refuse")
+NEEDS_TILES = (*VERDICT_OPS, "merge", "move", "refuse", "audit")
 ABOUT = ("tile", "group", "class")
 
 NAME_MAX, TEXT_MAX, KEY_MAX = 100, 10_000, 120
@@ -72,7 +77,12 @@ def check_record(record: Mapping[str, Any]) -> None:
         basis = record.get("basis")
         if not isinstance(basis, Mapping) or not isinstance(basis.get("fingerprint"), str):
             raise ActionError(f"{op} needs the fingerprint of the clustering that it changes.")
-    match op:
+    _check_fields(record)
+
+
+def _check_fields(record: Mapping[str, Any]) -> None:
+    """Check what single ops need."""
+    match record["op"]:
         case "define":
             check_text(record, "name", longest=NAME_MAX)
             check_text(record, "definition", longest=TEXT_MAX, optional=True)
@@ -84,6 +94,11 @@ def check_record(record: Mapping[str, Any]) -> None:
         case "note":
             _check_about(record.get("about"))
             check_text(record, "text", longest=TEXT_MAX)
+        case "train":
+            check_text(record, "head", longest=KEY_MAX)
+        case "audit":
+            check_text(record, "head", longest=KEY_MAX)
+            _check_audit(record)
         case "undo" | "redo":
             check_text(record, "target", longest=KEY_MAX)
 
@@ -122,6 +137,17 @@ def _check_parts(record: Mapping[str, Any]) -> None:
         if not seen.isdisjoint(part["tiles"]) or len(set(part["tiles"])) != len(part["tiles"]):
             raise ActionError("a tile can be in one part of a split only, and once.")
         seen.update(part["tiles"])
+
+
+def _check_audit(record: Mapping[str, Any]) -> None:
+    said, sizes, least = record.get("said"), record.get("sizes"), record.get("least")
+    _check_ids(said, what="said")
+    if len(said or ()) != len(record["tiles"]) or not isinstance(sizes, Mapping):
+        raise ActionError("an audit needs what the head said of each tile, and the sizes by verdict.")
+    if not all(isinstance(n, int) and n >= 0 for n in sizes.values()) or not set(said or ()) <= set(sizes):
+        raise ActionError("an audit needs the number of labels of every verdict that it holds.")
+    if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
+        raise ActionError("least must be a number from 0 to 1.")
 
 
 def _check_about(about: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wootz.explore.actions import ActionError
+from wootz.explore.actions import NOTED_OPS, ActionError
 from wootz.explore.consensus import CONSENSUS, agreement, opinions
 from wootz.explore.groups import exemplars, group_names, rows_by_code, spread
 from wootz.explore.history import describe
@@ -15,6 +15,7 @@ from wootz.explore.likeness import nearest, proposals, taken_apart
 from wootz.explore.pictures import Pictures
 from wootz.explore.points import category_codes, column, column_names, pack
 from wootz.explore.state import CLASS_PREFIX
+from wootz.explore.trainer import Trainer
 from wootz.explore.workspace import Workspace
 from wootz.storage import plain
 from wootz.tables import records
@@ -48,6 +49,7 @@ class Desk:
         self._spread = {name: category_codes(values) for name, values in words.items()}
         self._names = frame[["tile_id", "file"]].astype(str)
         self._columns = column_names(workspace.tiles)
+        self.trainer = Trainer(workspace, images=self._images)
         self._cards: dict[str, list[dict[str, Any]]] = {}
 
     def session(self) -> dict[str, Any]:
@@ -121,7 +123,8 @@ class Desk:
         with self.workspace.lock:
             mine = [a for a in self.workspace.state.actions if a.actor == expert][-n:]
             return [
-                {"id": a.id, "text": describe(a), "when": a.record.get("when"), "in_effect": a.in_effect}
+                {"id": a.id, "in_effect": a.in_effect}
+                | {"text": describe(a), "when": a.record.get("when"), "can_undo": a.op not in NOTED_OPS}
                 for a in reversed(mine)
             ]
 

@@ -16,6 +16,8 @@ WORDS = {
     "split": "split {n} into {parts} parts",
     "define": "described class {name}",
     "note": "noted: {text}",
+    "train": "trained on what was named",
+    "audit": "drew {n} for an audit",
 }
 
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from wootz.errors import WootzError
-from wootz.explore.actions import KEY_MAX, ActionError
+from wootz.explore.actions import KEY_MAX, NOTED_OPS, ActionError
 from wootz.explore.desk import Desk
 from wootz.explore.formats import FORMATS, media_type
 from wootz.explore.guard import Guard, TooLargeError
@@ -80,6 +80,8 @@ def _data_routes(desk: Desk) -> list[Route]:
         "context": context,
         "agreement": lambda _: desk.agreement(),
         "find": lambda q: desk.find(q.get("text", "")[:500]),
+        "head": lambda q: desk.trainer.head(_expert(q)),
+        "audit": lambda q: desk.trainer.audit(_expert(q)),
     } | {f"labels{suffix}": labels(suffix) for suffix in FORMATS}
     routes = [Route(f"/api/{name}", _get(answer)) for name, answer in answers.items()]
     return [*routes, Route("/api/changes", _guarded(changes))]
@@ -87,6 +89,8 @@ def _data_routes(desk: Desk) -> list[Route]:
 
 def _action_routes(desk: Desk) -> list[Route]:
     def act(q: dict[str, Any]) -> Any:
+        if q.get("op") in NOTED_OPS:
+            raise ActionError("the program notes that itself.")
         return desk.workspace.act(q | {"actor": _expert(q, key="actor")})
 
     def sprite(q: dict[str, Any]) -> Response:
@@ -101,6 +105,13 @@ def _action_routes(desk: Desk) -> list[Route]:
         "similar": lambda q: desk.similar(q.get("rows"), n=_number(q.get("n", 200), "n")),
         "propose": lambda q: desk.propose(
             _expert(q), str(q.get("class", "")), n=_number(q.get("n", 200), "n")
+        ),
+        "train": lambda q: desk.trainer.train(_expert(q)),
+        "ranked": lambda q: desk.trainer.ranked(
+            _expert(q), str(q.get("word", "")), n=_number(q.get("n", 300), "n"), least=_share(q)
+        ),
+        "draw": lambda q: desk.trainer.draw(
+            _expert(q), n=_number(q.get("n", 50), "n", high=10_000), least=_share(q)
         ),
         "split": lambda q: desk.split(
             q.get("rows"), n_parts=_number(q.get("parts"), "parts"), seed=_number(q.get("seed", 0), "seed")
@@ -168,6 +179,14 @@ def _number(value: Any, name: str, *, high: int = 2**31 - 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high:
         raise ActionError(f"{name} must be a whole number from 0 to {high}.")
     return value
+
+
+def _share(q: dict[str, Any]) -> float:
+    """Read the lowest confidence wanted."""
+    value = q.get("least", 0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ActionError("least must be a number from 0 to 1.")
+    return float(value)
 
 
 def _page_files() -> dict[str, bytes]:

@@ -19,7 +19,15 @@ from typing import Any
 import numpy as np
 
 from wootz.errors import ArchiveError
-from wootz.explore.actions import GROUP_OPS, HISTORY_OPS, OPS, VERDICT_OPS, ActionError, check_record
+from wootz.explore.actions import (
+    GROUP_OPS,
+    HISTORY_OPS,
+    NOTED_OPS,
+    OPS,
+    VERDICT_OPS,
+    ActionError,
+    check_record,
+)
 from wootz.explore.slots import Slots
 
 ARTEFACT, BETWEEN = "artefact", "between"
@@ -118,7 +126,8 @@ class State:
         action.rows = self._slots_of(record, expert)
         self.actions.append(action)
         self.by_id[name] = action
-        expert.redo.clear()
+        if op not in NOTED_OPS:
+            expert.redo.clear()
         for slots, rows, value in action.rows:
             slots.write(action.seq, rows, value)
 
@@ -145,7 +154,8 @@ class State:
 
     def undo_target(self, actor: str) -> str | None:
         """Name the action that a plain undo would undo: the actor's latest that is in effect."""
-        return next((a.id for a in reversed(self.actions) if a.actor == actor and a.in_effect), None)
+        mine = (a for a in reversed(self.actions) if a.actor == actor and a.op not in NOTED_OPS)
+        return next((a.id for a in mine if a.in_effect), None)
 
     def redo_target(self, actor: str) -> str | None:
         """Name the action that a plain redo would bring back."""
@@ -194,6 +204,8 @@ class State:
         action = self.by_id.get(str(record.get("target")))
         wanted = record["op"] == "redo"
         if action is None or action.actor != record["actor"] or action.in_effect == wanted:
+            return
+        if action.op in NOTED_OPS:
             return
         action.in_effect = wanted
         if wanted:

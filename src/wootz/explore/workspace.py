@@ -10,7 +10,7 @@ import numpy as np
 
 from wootz import __version__, oplog
 from wootz.errors import ArchiveError
-from wootz.explore.actions import GROUP_OPS, HISTORY_OPS, ActionError, check_record
+from wootz.explore.actions import GROUP_OPS, HISTORY_OPS, NOTED_OPS, ActionError, check_record
 from wootz.explore.clusters import Clusters
 from wootz.explore.consensus import CONSENSUS, opinions
 from wootz.explore.groups import group_codes
@@ -21,6 +21,7 @@ HOW_MAX = 20_000
 KEPT = (
     *("op", "actor", "session", "class", "name", "definition", "colour"),
     *("into", "about", "text", "of", "how", "by"),
+    *("head", "counts", "least", "seed", "said", "sizes"),
 )
 
 
@@ -176,6 +177,8 @@ class Workspace:
             raise ActionError(f"there is no action {target!r}.")
         if action.actor != actor:
             raise ActionError(f"that is an action of {action.actor}; only {action.actor} can {op} it.")
+        if action.op in NOTED_OPS:
+            raise ActionError(f"there is nothing to {op}: that action set nothing.")
         if action.in_effect == (op == "redo"):
             raise ActionError(f"that action is {'in effect' if op == 'redo' else 'undone'} already.")
         return action.id

@@ -1,7 +1,7 @@
 // What a person does goes to the server first; the page shows it once it is confirmed to be on the disk.
 
 import { getArrays, getJson, postJson } from "./api.js";
-import { app, classKey, className, chosenRows, clusterName, emit, rowsOfGroup } from "./store.js";
+import { app, CLASS, classKey, className, chosenRows, clusterName, emit, rowsOfGroup } from "./store.js";
 import { element } from "./cards.js";
 
 const session = crypto.randomUUID().slice(0, 8);
@@ -118,6 +118,7 @@ export async function similarToChosen() {
 export async function propose(key) {
   if (!key) { toast("Name some tiles first; proposals are made from named tiles."); return; }
   app.lastClass = key;
+  if (app.head.classes?.some((c) => c.word === CLASS + key)) { emit("ranked"); return; } // by the trained head
   try {
     const found = await postJson("propose", { expert: app.expert, class: key, n: 300 });
     app.setFocus({ kind: "proposal", key, title: `Proposals for ${className(key)}`, rows: found.rows,

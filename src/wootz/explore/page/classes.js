@@ -85,7 +85,7 @@ export async function showHistory(actions) {
     button.addEventListener("click", async () => {
       if (await act(action.in_effect ? "undo" : "redo", { target: action.id })) $("history").close();
     });
-    item.append(element("span", "", action.text), time, button);
+    item.append(element("span", "", action.text), time, ...(action.can_undo ? [button] : []));
     return item;
   }));
   if (!actions.length) toast("Nothing has been done yet.");

@@ -11,6 +11,7 @@ import { Grid } from "./grid.js";
 import { colourChoices, colouring, drawLegend, loadColumn, progressWords } from "./legend.js";
 import { MapView } from "./map.js";
 import { drawPreview, showPreview } from "./preview.js";
+import { connectTraining, drawHead, loadHead } from "./training.js";
 import { app, clusterName, emit, on, rowsOfGroup, usedClasses } from "./store.js";
 import { drawTile } from "./thumbs.js";
 
@@ -74,7 +75,7 @@ function drawFocus() {
 function drawChosen() {
   const n = app.picked.size, all = app.shown.length;
   $("focus-text").textContent = [`${all} tiles`, n ? `${n} picked` : "", app.focus.text || ""].filter(Boolean).join(" · ");
-  const what = n ? `${n} picked` : all ? `all ${all}` : "";
+  const what = n ? `${n} picked` : all && app.focus.kind === "audit" ? "this tile" : all ? `all ${all}` : "";
   $("name").placeholder = what ? `Name ${what}` : "Name these tiles";
   for (const id of ["artefact", "between", "clear", "split", "similar", "move"]) $(id).disabled = !all;
 }
@@ -147,6 +148,7 @@ async function compare() {
 function drawState() {
   drawCards($("cards"), $("cluster-order").value, { onFocus: focusGroup, onTick: tick });
   drawClasses($("classes"));
+  drawHead($("head"));
   drawTicked();
   const { share, text } = progressWords();
   $("progress-bar").style.width = `${100 * share}%`;
@@ -345,6 +347,7 @@ async function start() {
   $("expert").title = app.by ? "Click to go back to your own labels" : "Labels are kept under this name; click to change";
   $("expert").classList.toggle("main", Boolean(app.by));
   await refresh();
+  await loadHead();
   await focusFirst(); // a key pressed before it would act on nothing
 }
 
@@ -384,6 +387,7 @@ new ResizeObserver(() => drawPreview($("preview-canvas"))).observe($("preview"))
 connectButtons();
 connectKeys();
 connectMap();
+connectTraining(() => focusFirst());
 tool("lasso");
 export { map }; // for benchmarks
 open().catch((error) => toast(error.message, { bad: true }));

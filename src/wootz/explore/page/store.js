@@ -13,6 +13,7 @@ export const app = {
   ticked: new Set(),    // keys of clusters
   here: -1,             // the row in the preview
   lastClass: "",
+  head: {}, audit: {},  // what training and the latest audit came to
   columns: new Map(),   // name -> {kind, values, low, high, array}
 };
 
@@ -65,8 +66,9 @@ export function rowsOfVerdict(code) {
   return rows;
 }
 
-/** What an action is about: the picked tiles, else all that are shown. */
+/** What an action is about: the picked tiles, else all that are shown; in an audit the one that is looked at. */
 export function chosenRows() {
+  if (app.focus.kind === "audit" && !app.picked.size) return app.shown.includes(app.here) ? [app.here] : app.shown.slice(0, 1);
   return app.picked.size ? [...app.picked] : app.shown.slice();
 }
 

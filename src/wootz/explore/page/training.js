@@ -1,0 +1,122 @@
+// Training on what is named so far, and audits: a random sample, judged one by one without the head's opinion.
+
+import { getJson, postJson } from "./api.js";
+import { toast } from "./actions.js";
+import { element } from "./cards.js";
+import { app, CLASS, className, emit, on } from "./store.js";
+
+const $ = (id) => document.getElementById(id);
+const N_AUDIT = 60;
+let least = 0, toFirst = () => {};
+
+const percent = (share) => (share === null || share === undefined ? "?" : `${(100 * share).toFixed(0)} %`);
+const wordName = (word) => (word.startsWith(CLASS) ? className(word.slice(CLASS.length)) : word);
+
+export function connectTraining(focusFirst) {
+  toFirst = focusFirst;
+  $("train").addEventListener("click", train);
+  $("audit").addEventListener("click", audit);
+  on("ranked", () => rank(CLASS + app.lastClass));
+  on("state", followAudit);
+}
+
+/** Takes what this session's head and the latest audit are, after a reload or a change of person. */
+export async function loadHead() {
+  [app.head, app.audit] = await Promise.all(["head", "audit"].map((name) => getJson(name, { expert: app.expert })));
+  drawHead($("head"));
+}
+
+async function train() {
+  const button = $("train");
+  button.disabled = true;
+  button.textContent = "Training …";
+  try {
+    app.head = await postJson("train", { expert: app.expert });
+    drawHead($("head"));
+    toast(`Learned from ${app.head.n_named} tiles in ${app.head.seconds} s; the rest is ranked.`);
+  } catch (error) {
+    toast(error.message, { bad: true });
+  } finally {
+    button.disabled = false;
+    button.textContent = "Train";
+  }
+}
+
+async function rank(word) {
+  try {
+    const found = await postJson("ranked", { expert: app.expert, word, n: 5000, least });
+    const corner = new Map(found.rows.map((row, i) => [row, found.scores[i].toFixed(2)]));
+    const isClass = word.startsWith(CLASS), key = isClass ? word.slice(CLASS.length) : "";
+    app.setFocus({ kind: isClass ? "proposal" : "ranked", key, title: `Proposals for ${wordName(word)}`, rows: found.rows, corner,
+      text: "surest first, by the head", how: { head: app.head.head, least } });
+  } catch (error) { toast(error.message, { bad: true }); }
+}
+
+/** Goes on with the audit that is open, or draws one of what the head would name. */
+async function audit() {
+  try {
+    if (!app.audit.rows?.length || !app.audit.is_current) {
+      app.audit = await postJson("draw", { expert: app.expert, n: N_AUDIT, least });
+    }
+    showAudit();
+  } catch (error) { toast(error.message, { bad: true }); }
+}
+
+let before = new Map(); // verdicts when the audit was shown
+
+function showAudit() {
+  before = new Map(app.audit.rows.map((row) => [row, app.verdict[row]]));
+  app.setFocus({ kind: "audit", title: "Audit", rows: app.audit.rows, how: { audit: app.audit.audit },
+    text: "judge each by itself: N, 1 … 9, X or B" });
+}
+
+/** After an action: the judged tile goes at once, so that the next key is about the next tile; figures follow. */
+async function followAudit() {
+  const judging = app.focus.kind === "audit";
+  if (judging) {
+    const left = app.audit.rows.filter((row) => app.verdict[row] === before.get(row));
+    if (left.length < app.audit.rows.length && left.length) { app.audit.rows = left; showAudit(); }
+  }
+  if (!judging && !app.head.head) return;
+  try {
+    await loadHead();
+  } catch (error) { toast(error.message, { bad: true }); return; }
+  if (app.focus.kind !== "audit") return;
+  if (!app.audit.rows.length) { toast(app.audit.text); toFirst(); } else if (app.audit.rows.join() !== app.focus.rows.join()) showAudit();
+}
+
+/** Says what the head knows, and how good its labels are. */
+export function drawHead(box) {
+  const { head, audit: found } = app, lines = [];
+  $("audit").disabled = !head.head && !found.rows?.length;
+  if (head.head) {
+    lines.push(element("p", "soft", `Head: ${head.n_named} named tiles, ${percent(head.balanced_accuracy)} right on unseen images ` +
+      "(mean of the classes)"));
+    for (const c of head.classes) lines.push(line(c));
+    lines.push(sureness());
+  }
+  if (found.audit) {
+    const of = found.is_current ? "" : " (of an earlier head)", judged = `${found.n_judged} of ${found.n_drawn} judged`;
+    const about = element("p", "audit", `Audit${of}, ${judged}: ${found.text}`);
+    about.title = found.classes.filter((c) => c.n)
+      .map((c) => `${c.name}: ${c.right} of ${c.n} right, ${percent(c.low)} to ${percent(c.high)} of ${c.size}`).join("\n");
+    lines.push(about);
+  }
+  box.replaceChildren(...lines);
+}
+
+function line(c) {
+  const box = element("div", "class"), more = element("button", "small", "review");
+  box.append(element("kbd", "", " "), element("span", "label", wordName(c.word)), element("span", "soft", `${c.n_rest} more`), more);
+  box.title = c.recall === null ? "named on one image only: not judged" : `${percent(c.recall)} found on unseen images`;
+  more.addEventListener("click", () => { if (c.word.startsWith(CLASS)) app.lastClass = c.word.slice(CLASS.length); rank(c.word); });
+  return box;
+}
+
+function sureness() {
+  const label = element("label", "soft", "confidence at least "), input = element("input");
+  Object.assign(input, { type: "number", min: 0, max: 1, step: 0.05, value: least, id: "least" });
+  input.addEventListener("change", () => { least = Math.min(Math.max(Number(input.value) || 0, 0), 1); emit("least"); });
+  label.append(input);
+  return label;
+}
