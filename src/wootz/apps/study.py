@@ -150,13 +150,21 @@ def build_experiment(name: str, *, data: str = "") -> Experiment:
         from wootz.apps.studies import measurement_truth
 
         return Experiment(measurement_truth.cell)
-    from wootz.apps.studies import clustering, few_labels, micrographs, pretraining, real_chain
+    from wootz.apps.studies import (
+        clustering,
+        few_labels,
+        micrographs,
+        pretraining,
+        real_chain,
+        simulated_expert,
+    )
 
     on_micrographs = {
         "real_chain": real_chain,
         "pretraining": pretraining,
         "few_labels": few_labels,
         "clustering": clustering,
+        "simulated_expert": simulated_expert,
     }
     if name not in on_micrographs:
         known = ", ".join(("measurement_truth", *on_micrographs))

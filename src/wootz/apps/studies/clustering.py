@@ -84,7 +84,7 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
 
     archive = Archive(shared / params["set"])
     tiles = archive.tiles()
-    features, source = _features(tiles, params, folder=shared / params["set"] / "features")
+    features, source = features_of(tiles, params, folder=shared / params["set"] / "features")
     truth = tiles.frame[TRUTH].fillna("").to_numpy(object)
     known = name_some_rows(truth, n_each=params["named_per_class"], seed=params["seed"])
     start = time.perf_counter()
@@ -121,7 +121,7 @@ def _classes(tiles: TileSet, name: str, *, folder: Path) -> np.ndarray:
     return mask_classes(tiles, name)
 
 
-def _features(tiles: TileSet, params: dict[str, Any], *, folder: Path) -> tuple[np.ndarray, str]:
+def features_of(tiles: TileSet, params: dict[str, Any], *, folder: Path) -> tuple[np.ndarray, str]:
     """Return features, and the encoder that made them (as ``method.encoder``; "" for hand-made ones).
 
     Made once: other cells, also of other processes, wait for them.
