@@ -28,7 +28,7 @@ def shrink(pixels: np.ndarray, width_px: int) -> np.ndarray:
 
 
 def _bin_means(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Sum the lines of each bin column by column (a loop that vectorises), then the columns by running sums."""
+    """Sum the lines of each bin column by column (a loop that vectorises), then columns by running sums."""
     n_rows, n_cols = len(rows) - 1, len(cols) - 1
     out = np.empty((n_rows, n_cols), np.float32)
     sums = np.empty(pixels.shape[1], np.uint32)

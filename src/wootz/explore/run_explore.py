@@ -116,6 +116,7 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((ADDRESS, port))
+        listener.listen(128)  # who is faster than the server's start waits, and is not refused
     except OSError as error:
         listener.close()
         raise WootzError(
