@@ -19,6 +19,7 @@ from wootz.explore.export import labels_csv, labels_frame, speakers
 from wootz.explore.pictures import shown_range
 from wootz.explore.workspace import Workspace
 from wootz.plotting import grey_uint8
+from wootz.tables import records
 
 
 def labels_parquet(workspace: Workspace, expert: str | None = None) -> bytes:
@@ -55,19 +56,19 @@ def labels_coco(workspace: Workspace, expert: str | None = None) -> bytes:
     ids = {image: i for i, image in enumerate(dict.fromkeys(frame["image_id"]), start=1)}
     number = {name: i for i, name in enumerate(names, start=1)}
     boxes = []
-    for i, tile in enumerate(frame.itertuples(index=False), start=1):
-        left, top, width, height = (int(v) for v in (tile.col, tile.row, tile.width, tile.height))
+    for i, tile in enumerate(records(frame), start=1):
+        left, top, width, height = (int(tile[name]) for name in ("col", "row", "width", "height"))
         right, bottom = left + width, top + height
         boxes.append(
             {
                 "id": i,
-                "image_id": ids[tile.image_id],
-                "category_id": number[tile.label],
+                "image_id": ids[tile["image_id"]],
+                "category_id": number[tile["label"]],
                 "bbox": [left, top, width, height],
                 "area": width * height,
                 "segmentation": [[left, top, right, top, right, bottom, left, bottom]],
                 "iscrowd": 0,
-                "tile_id": tile.tile_id,
+                "tile_id": tile["tile_id"],
             }
         )
     content = {
@@ -104,13 +105,13 @@ def labels_imagefolder(workspace: Workspace, expert: str | None = None) -> bytes
     ranges = workspace.tiles.columns(names).iloc[rows].to_dict("records")
     buffer, places = io.BytesIO(), []
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as bundle:
-        for row, tile, about in zip(rows, frame.itertuples(index=False), ranges, strict=True):
+        for row, tile, about in zip(rows, records(frame), ranges, strict=True):
             low, high = shown_range(about)
             picture = io.BytesIO()
             Image.fromarray(grey_uint8(workspace.tiles.read([row])[0], low=low, high=high)).save(
                 picture, "PNG"
             )
-            places.append(f"{folders[tile.label]}/{tile.tile_id}.png")
+            places.append(f"{folders[tile['label']]}/{tile['tile_id']}.png")
             bundle.writestr(places[-1], picture.getvalue())
         table = frame.drop(columns="label").assign(picture=places)
         bundle.writestr("labels.csv", table.to_csv(index=False))
