@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from wootz.explore.concord import cohen_kappa, fleiss_kappa, interval
+from wootz.explore.concord import cohen_interval, cohen_kappa, fleiss_interval, fleiss_kappa
 from wootz.explore.consensus import CONSENSUS, agreement, opinions
 from wootz.explore.state import replay
 
@@ -49,6 +49,7 @@ def test_what_chance_alone_would_agree_on_has_no_kappa():
     assert np.isnan(cohen_kappa(same, same))
     assert np.isnan(cohen_kappa(same[:0], same[:0]))
     assert np.isnan(fleiss_kappa(np.array([[2, 0], [2, 0]])))
+    assert np.isnan(fleiss_kappa(np.zeros((0, 2), int)))
     with pytest.raises(ValueError, match="same number of people"):
         fleiss_kappa(np.array([[2, 0], [1, 0]]))
 
@@ -56,18 +57,38 @@ def test_what_chance_alone_would_agree_on_has_no_kappa():
 def test_interval_holds_the_truth_as_often_as_it_says(rng):
     """Two people who agree on 80 % of images whose four tiles are judged alike: kappa .6 with two classes."""
     held = 0
+    images = np.repeat(np.arange(80), 4)
     for _ in range(60):
         truth = np.repeat(rng.integers(0, 2, 80), 4)
-        other = np.repeat(rng.random(80) < 0.8, 4)
-        second = np.where(other, truth, 1 - truth)
-        low, high = interval(
-            lambda rows, a=truth, b=second: cohen_kappa(a[rows], b[rows]),
-            np.repeat(np.arange(80), 4),
-            rng=rng,
-        )
+        second = np.where(np.repeat(rng.random(80) < 0.8, 4), truth, 1 - truth)
+        low, high = cohen_interval(truth, second, images, rng=rng)
         held += low <= 0.6 <= high
     assert held >= 51  # 95 % of 60 are 57; below 51 in one of 1,000 runs
-    assert np.isnan(interval(lambda rows: 1.0, np.zeros(3, int), rng=rng)).all()
+
+
+def test_intervals_are_those_of_a_slow_loop_over_the_same_draws(rng, monkeypatch):
+    images = rng.permutation(np.repeat([7, 3, 9, 4, 1], [30, 10, 25, 3, 12]))
+    first = rng.integers(0, 4, 80)
+    second, third = (np.where(rng.random(80) < 0.7, first, rng.integers(0, 4, 80)) for _ in range(2))
+    counts = np.stack([(np.array([first, second, third]) == k).sum(axis=0) for k in range(4)], axis=1)
+    names = np.unique(images)
+    draws = np.random.default_rng(5).integers(5, size=(500, 5))
+    rows = [np.concatenate([np.flatnonzero(images == names[i]) for i in draw]) for draw in draws]
+    slow = np.percentile([cohen_kappa(first[r], second[r]) for r in rows], [2.5, 97.5])
+    fast = cohen_interval(first, second, images, rng=np.random.default_rng(5))
+    np.testing.assert_allclose(fast, slow, atol=1e-12)
+    monkeypatch.setattr("wootz.explore.concord.BLOCK", 35)  # seven draws at a time
+    slow = np.percentile([fleiss_kappa(counts[r]) for r in rows], [2.5, 97.5])
+    np.testing.assert_allclose(
+        fleiss_interval(counts, images, rng=np.random.default_rng(5)), slow, atol=1e-12
+    )
+
+
+def test_no_interval_over_one_image_or_of_one_category():
+    answers, images = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    assert np.isnan(cohen_interval(answers, answers, images * 0, rng=np.random.default_rng(0))).all()
+    assert np.isnan(cohen_interval(answers * 0, answers * 0, images, rng=np.random.default_rng(0))).all()
+    assert cohen_interval(answers, answers, images, rng=np.random.default_rng(0)) == (1.0, 1.0)
 
 
 def said(n_tiles, *answers):

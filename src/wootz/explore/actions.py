@@ -7,9 +7,7 @@ A record binds its action to tile ids, never to cluster numbers: numbers mean so
 op       fields                                effect, for its actor alone
 ======== ===================================== ==========================================================
 define   class, name, definition, colour,      the class is called and described so (for everybody)
-
-Examples
---------
+         examples (tiles)
 name     class, tiles                          the tiles belong to the class
 accept   class, tiles                          the same, on the program's proposal
 refuse   class, tiles                          the tiles are not proposed for the class again

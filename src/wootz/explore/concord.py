@@ -6,6 +6,7 @@ import numpy as np
 
 N_DRAWS = 500
 INTERVAL = (2.5, 97.5)
+BLOCK = 4_000_000
 
 
 def cohen_kappa(first: np.ndarray, second: np.ndarray) -> float:
@@ -27,12 +28,7 @@ def cohen_kappa(first: np.ndarray, second: np.ndarray) -> float:
     ----------
     Cohen 1960, doi 10.1177/001316446002000104.
     """
-    n_categories = int(max(first.max(initial=-1), second.max(initial=-1))) + 1
-    if not len(first):
-        return float("nan")
-    table = np.bincount(first * n_categories + second, minlength=n_categories**2)
-    table = table.reshape(n_categories, n_categories) / len(first)
-    return _beyond(float(np.trace(table)), float(table.sum(axis=0) @ table.sum(axis=1)))
+    return float(_cohen(_tables(first, second, np.zeros(len(first), np.int64)).sum(axis=0)))
 
 
 def fleiss_kappa(counts: np.ndarray) -> float:
@@ -57,28 +53,19 @@ def fleiss_kappa(counts: np.ndarray) -> float:
     ----------
     Fleiss 1971, doi 10.1037/h0031619.
     """
-    if not len(counts):
-        return float("nan")
-    people = counts.sum(axis=1)
-    if (people != people[0]).any() or people[0] < 2:
-        raise ValueError("every tile must be judged by the same number of people, two or more.")
-    n = int(people[0])
-    observed = float(((counts * counts).sum(axis=1) - n).mean() / (n * (n - 1)))
-    shares = counts.sum(axis=0) / counts.sum()
-    return _beyond(observed, float(shares @ shares))
+    return float(_fleiss(_fleiss_sums(counts, np.zeros(len(counts), np.int64)).sum(axis=0)))
 
 
-def interval(
-    kappa: Callable[[np.ndarray], float], images: np.ndarray, *, rng: np.random.Generator
+def cohen_interval(
+    first: np.ndarray, second: np.ndarray, images: np.ndarray, *, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Give the 95 % interval of a kappa, by drawing images with replacement.
+    """Give the 95 % interval of `cohen_kappa`, by drawing images with replacement.
 
     Tiles of one image are no independent evidence: they are judged at one glance.
 
     Parameters
     ----------
-    kappa : callable
-        From rows, with repetition, to the kappa of those tiles.
+    first, second : (N,) int, >= 0
     images : (N,) int
         Image of each tile.
     rng : numpy Generator
@@ -86,23 +73,87 @@ def interval(
     Returns
     -------
     low, high : float
-        Percentile interval of 500 draws; NaN for fewer than two images, or where a draw of twenty has none.
+        Percentile interval of 500 draws; NaN for fewer than two images, or where one draw of twenty has no
+        kappa.
 
     References
     ----------
     Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
     """
-    names = np.unique(images)
-    if len(names) < 2:
+    return _over_images(_tables(first, second, _numbered(images)), _cohen, rng=rng)
+
+
+def fleiss_interval(
+    counts: np.ndarray, images: np.ndarray, *, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Give the 95 % interval of `fleiss_kappa`, as `cohen_interval` does."""
+    return _over_images(_fleiss_sums(counts, _numbered(images)), _fleiss, rng=rng)
+
+
+def _over_images(
+    sums: np.ndarray, kappa: Callable[[np.ndarray], np.ndarray], *, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Draw images; a kappa depends on sums over tiles only, so that each image is one row of `sums`."""
+    n = len(sums)
+    if n < 2:
         return float("nan"), float("nan")
-    rows = [np.flatnonzero(images == name) for name in names]
-    draws = rng.integers(len(names), size=(N_DRAWS, len(names)))
-    found = np.array([kappa(np.concatenate([rows[i] for i in draw])) for draw in draws])
-    if np.isnan(found).mean() > 0.05:
+    flat, found = sums.reshape(n, -1).astype(float), []
+    step = max(1, BLOCK // n)
+    for start in range(0, N_DRAWS, step):
+        drawn = rng.integers(n, size=(min(step, N_DRAWS - start), n))
+        times = np.stack([np.bincount(draw, minlength=n) for draw in drawn]).astype(float)
+        found.append(kappa((times @ flat).reshape(-1, *sums.shape[1:])))
+    values = np.concatenate(found)
+    if np.isnan(values).mean() > 0.05:
         return float("nan"), float("nan")
-    low, high = np.nanpercentile(found, INTERVAL)
+    low, high = np.nanpercentile(values, INTERVAL)
     return float(low), float(high)
 
 
-def _beyond(observed: float, by_chance: float) -> float:
-    return (observed - by_chance) / (1.0 - by_chance) if by_chance < 1.0 - 1e-12 else float("nan")
+def _tables(first: np.ndarray, second: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Count pairs of answers in each image: (I, C, C)."""
+    n = int(max(first.max(initial=-1), second.max(initial=-1))) + 1
+    n_images = int(images.max(initial=-1)) + 1
+    pairs = (images * n + first) * n + second
+    return np.bincount(pairs, minlength=n_images * n * n).reshape(n_images, n, n)
+
+
+def _fleiss_sums(counts: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Sum, over the tiles of each image, what Fleiss' kappa needs: (I, C + 2).
+
+    How often each category was given, then pairs of people who agree, then all pairs.
+    """
+    people = counts.sum(axis=1)
+    if len(people) and ((people != people[0]).any() or people[0] < 2):
+        raise ValueError("every tile must be judged by the same number of people, two or more.")
+    agreeing = (counts * (counts - 1)).sum(axis=1)
+    each = np.column_stack([counts, agreeing, people * (people - 1)])
+    sums = np.zeros((int(images.max(initial=-1)) + 1, each.shape[1]), np.int64)
+    np.add.at(sums, images, each)
+    return sums
+
+
+def _cohen(tables: np.ndarray) -> np.ndarray:
+    """Give the kappa of (..., C, C) tables."""
+    n = tables.sum(axis=(-2, -1))
+    with np.errstate(invalid="ignore"):  # no tile: 0 / 0
+        observed = np.trace(tables, axis1=-2, axis2=-1) / n
+        by_chance = (tables.sum(axis=-1) * tables.sum(axis=-2)).sum(axis=-1) / (n * n)
+    return _beyond(observed, by_chance)
+
+
+def _fleiss(sums: np.ndarray) -> np.ndarray:
+    """Give the kappa of (..., C + 2) sums."""
+    given, agreeing, pairs = sums[..., :-2], sums[..., -2], sums[..., -1]
+    with np.errstate(invalid="ignore"):
+        shares = given / given.sum(axis=-1, keepdims=True)
+        return _beyond(agreeing / pairs, (shares * shares).sum(axis=-1))
+
+
+def _beyond(observed: np.ndarray, by_chance: np.ndarray) -> np.ndarray:
+    room = 1.0 - by_chance
+    return np.where(room > 1e-12, (observed - by_chance) / np.where(room > 1e-12, room, 1.0), np.nan)
+
+
+def _numbered(images: np.ndarray) -> np.ndarray:
+    return np.unique(images, return_inverse=True)[1].reshape(-1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wootz.explore.concord import cohen_kappa, fleiss_kappa, interval
+from wootz.explore.concord import cohen_interval, cohen_kappa, fleiss_interval, fleiss_kappa
 from wootz.explore.state import State
 
 CONSENSUS = "consensus"
@@ -108,7 +108,7 @@ def _pair(found: Opinions, i: int, j: int, images: np.ndarray) -> dict[str, Any]
         "people": [found.people[i], found.people[j]],
         "n": len(both),
         "n_same": int((first == second).sum()),
-        **_figures(lambda rows: cohen_kappa(first[rows], second[rows]), images[both]),
+        **_figures(cohen_kappa(first, second), cohen_interval(first, second, images[both], rng=_rng())),
         "rows": both[first != second].tolist(),
     }
 
@@ -122,12 +122,15 @@ def _everybody(found: Opinions, images: np.ndarray) -> dict[str, Any]:
         "people": list(found.people),
         "n": len(shared),
         "n_same": int(same.sum()),
-        **_figures(lambda rows: fleiss_kappa(counts[rows]), images[shared]),
+        **_figures(fleiss_kappa(counts), fleiss_interval(counts, images[shared], rng=_rng())),
         "rows": shared[~same].tolist(),
     }
 
 
-def _figures(kappa: Any, images: np.ndarray) -> dict[str, float | None]:
-    low, high = interval(kappa, images, rng=np.random.default_rng(0))
-    figures = {"kappa": kappa(np.arange(len(images))), "low": low, "high": high}
+def _figures(kappa: float, interval: tuple[float, float]) -> dict[str, float | None]:
+    figures = {"kappa": kappa, "low": interval[0], "high": interval[1]}
     return {name: None if np.isnan(value) else round(value, 4) for name, value in figures.items()}
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)  # the same answers have the same interval
