@@ -22,11 +22,13 @@ class ExploreConfig:
     )
     export: str = option(
         "",
-        "write the labels into this file and open no page: .csv or .parquet (tables), .json (COCO), .zip "
-        "(pictures, one folder a class)",
+        "write a file and open no page: labels as .csv or .parquet (tables), .json (COCO), .zip (pictures, "
+        "one folder a class); .html is a copy of the page to look at, for people without wootz",
     )
+    page_mb: float = option(20.0, "largest size of export=page.html", unit="MB, 1 to 500")
     port: int = option(0, "port on this computer; 0 takes a free one", unit="0 to 65535")
     browser: bool = option(True, "open the page in the browser")
 
     def __post_init__(self) -> None:
         check_range("port", self.port, 0, 65535)
+        check_range("page_mb", self.page_mb, 1, 500)

@@ -1,7 +1,7 @@
 """What the page asks for, as plain values and arrays; `server` puts them on the wire."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,11 @@ class Desk:
         return pack(about, {"values": values})
 
     def state(self, expert: str) -> bytes:
-        """Pack what an expert's actions come to: verdict and group of each tile, classes, what undo does."""
+        """Pack `state_of` an expert."""
+        return pack(*self.state_of(expert))
+
+    def state_of(self, expert: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Give what an expert's actions come to: verdict and group of each tile, classes, what undo does."""
         workspace = self.workspace
         workspace.catch_up()
         with workspace.lock:
@@ -107,7 +111,7 @@ class Desk:
                 "redo": describe(redo) if redo else "",
                 "notes": state.notes(),
             }
-        return pack(about, {"group": codes, "verdict": verdicts})
+        return about, {"group": codes, "verdict": verdicts}
 
     def cards(self, expert: str) -> list[dict[str, Any]]:
         """Describe each group: typical, borderline and outlying tiles, spread, and what clustering said."""
@@ -141,9 +145,13 @@ class Desk:
         """Pack a tile in its field as a JPEG, with what is known of the image."""
         self._check_rows([row])
         picture, about = self.pictures.context(row, factor=factor)
-        facts = records(self.workspace.tiles.columns(["tile_id", "row", "col", *FACTS]).iloc[[row]])[0]
-        facts = {k: v for k, v in plain(facts).items() if v not in (None, "")}
+        (facts,) = self.facts([row], ["tile_id", "row", "col", *FACTS])
         return pack(about | {"facts": facts}, {"jpeg": np.frombuffer(picture, np.uint8)})
+
+    def facts(self, rows: Sequence[int], names: Sequence[str] = FACTS) -> list[dict[str, Any]]:
+        """List what is known of some tiles, or of their images; what is unknown is left out."""
+        found = records(self.workspace.tiles.columns(names).iloc[list(rows)])
+        return [{k: v for k, v in plain(each).items() if v not in (None, "")} for each in found]
 
     def find(self, text: str) -> list[int]:
         """Find tiles whose id or file name holds a text; the case does not matter."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wootz.explore.actions import ActionError
 from wootz.explore.consensus import CONSENSUS
 from wootz.explore.labelcolumns import label_columns, voices
 from wootz.explore.state import CLASS_PREFIX
@@ -84,6 +85,27 @@ def speakers(workspace: Workspace) -> list[str]:
     """Name all who have acted, and the consensus where two people or more have judged tiles."""
     with workspace.lock:
         return voices(workspace.state, n=workspace.n)
+
+
+def voice(workspace: Workspace, wanted: str = "") -> str:
+    """Say whose labels are meant: the wanted person's, else the consensus of several, else the only one's.
+
+    Returns
+    -------
+    str
+        "" where nobody has acted and nobody is wanted.
+
+    Raises
+    ------
+    ActionError
+        If the wanted person has done nothing here.
+    """
+    known = speakers(workspace)
+    if wanted and wanted not in known:
+        raise ActionError(
+            f"expert={wanted!r} has labelled nothing here; there are: {', '.join(known) or 'none'}."
+        )
+    return wanted or (CONSENSUS if CONSENSUS in known else known[0] if known else "")
 
 
 def labels_csv(workspace: Workspace, *, expert: str | None = None) -> bytes:

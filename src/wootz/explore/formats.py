@@ -14,8 +14,7 @@ import pandas as pd
 from wootz import __version__, storage
 from wootz.errors import WootzError
 from wootz.explore.actions import ActionError
-from wootz.explore.consensus import CONSENSUS
-from wootz.explore.export import labels_csv, labels_frame, speakers
+from wootz.explore.export import labels_csv, labels_frame, voice
 from wootz.explore.pictures import shown_range
 from wootz.explore.workspace import Workspace
 from wootz.plotting import grey_uint8
@@ -137,25 +136,20 @@ def save_labels(workspace: Workspace, path: Path, *, expert: str = "") -> Path:
     """
     if path.suffix.lower() not in FORMATS:
         raise WootzError(
-            f"export={path}: the name must end in .csv or .parquet (table), .json (COCO) or .zip (pictures, "
-            "one folder a class)."
+            f"export={path}: the name must end in .csv or .parquet (table), .json (COCO), .zip (pictures, "
+            "one folder a class) or .html (page to look at)."
         )
     if path.exists():
         raise WootzError(f"{path} exists; give another name, or remove it.")
-    known = speakers(workspace)
-    if expert and expert not in known:
-        raise WootzError(
-            f"expert={expert!r} has labelled nothing here; there are: {', '.join(known) or 'none'}."
-        )
+    voice(workspace, expert)
     storage.write_bytes(path, FORMATS[path.suffix.lower()](workspace, expert or None))
     return path
 
 
 def _one_voice(workspace: Workspace, expert: str | None) -> pd.DataFrame:
     """Give the tiles that one person, or the consensus, put into a class or called artefact."""
-    known = speakers(workspace)
-    who = expert or (CONSENSUS if CONSENSUS in known else known[0] if known else "")
-    frame = labels_frame(workspace, expert=who) if who in known else labels_frame(workspace)[:0]
+    who = voice(workspace, expert or "")
+    frame = labels_frame(workspace, expert=who) if who else labels_frame(workspace)[:0]
     frame = frame[frame["verdict"] != "between"].reset_index(drop=True)
     if not len(frame):
         raise ActionError("there is no labelled tile to export yet.")

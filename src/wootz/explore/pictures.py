@@ -67,7 +67,9 @@ class Pictures:
 
         threading.Thread(target=read, name="wootz-warm-up", daemon=True).start()
 
-    def context(self, row: int, *, factor: float) -> tuple[bytes, dict[str, Any]]:
+    def context(
+        self, row: int, *, factor: float, longest_px: int = CONTEXT_MAX_PX
+    ) -> tuple[bytes, dict[str, Any]]:
         """Draw a tile in what surrounds it.
 
         Parameters
@@ -75,11 +77,12 @@ class Pictures:
         row : int
         factor : float
             Side of the shown window over that of the tile, at least 1; 0 shows the whole field.
+        longest_px : int
+            Longest side of the picture.
 
         Returns
         -------
         jpeg : bytes
-            At most 1,200 px wide and high.
         about : dict
             ``width``, ``height`` (px of the picture), ``box`` (left, top, width, height of the tile in it),
             ``bar_px`` and ``bar_label`` of a scale bar, ``pixel_size_nm`` (None where unknown).
@@ -87,7 +90,7 @@ class Pictures:
         about = self._frame.iloc[row]
         field = self._tiles.archive.field(about["image_id"])
         (top, bottom), (left, right) = _window(about, field.shape, factor)
-        step = max(1, -(-max(bottom - top, right - left) // CONTEXT_MAX_PX))
+        step = max(1, -(-max(bottom - top, right - left) // longest_px))
         shown = _thinned(field[top:bottom, left:right], step)
         low, high = shown_range(about)
         size = (about["pixel_size_row_nm"], about["pixel_size_col_nm"])

@@ -47,6 +47,19 @@ def pack(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     return b"".join([len(header).to_bytes(4, "little"), header, *parts])
 
 
+def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Undo `pack`: the header, and the arrays by name."""
+    start = 4 + int.from_bytes(data[:4], "little")
+    about = json.loads(data[4:start])
+    arrays = {
+        a["name"]: np.frombuffer(
+            data, np.dtype(a["dtype"]).newbyteorder("<"), a["length"], start + a["offset"]
+        )
+        for a in about.pop("arrays")
+    }
+    return about, arrays
+
+
 def column_names(tiles: Any) -> list[str]:
     """List the columns that the map can be coloured and filtered by."""
     names = [n for n in tiles.column_names if n not in HIDDEN and not n.startswith("umap_")]

@@ -15,10 +15,12 @@ from wootz.explore.config import ExploreConfig
 from wootz.explore.desk import Desk
 from wootz.explore.export import labels_frame, store_labels
 from wootz.explore.formats import save_labels
+from wootz.explore.snapshot import Snapshot, save_snapshot
 from wootz.explore.workspace import Workspace
 from wootz.progress import say
 
 ADDRESS = "127.0.0.1"
+PAGES = (".html", ".htm")
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Exported:
         return f"wrote {self.path} (the archive has verdicts on {self.n_labelled} tiles)"
 
 
-def explore(archive: Any, cfg: ExploreConfig) -> Explored | Exported:
-    """Serve the explorer until it is interrupted (Ctrl+C), or write the labels into a file.
+def explore(archive: Any, cfg: ExploreConfig) -> Explored | Exported | Snapshot:
+    """Serve the explorer until it is interrupted (Ctrl+C), or write labels or a copy of the page into a file.
 
     Parameters
     ----------
@@ -67,6 +69,8 @@ def explore(archive: Any, cfg: ExploreConfig) -> Explored | Exported:
     from wootz.explore.server import build_app
 
     desk = open_desk(archive, cfg)
+    if Path(cfg.export).suffix.lower() in PAGES:
+        return save_snapshot(desk, Path(cfg.export), expert=cfg.expert.strip(), page_mb=cfg.page_mb)
     if cfg.export:
         path = save_labels(desk.workspace, Path(cfg.export), expert=cfg.expert.strip())
         return Exported(path, labels_frame(desk.workspace)["tile_id"].nunique())

@@ -1,9 +1,16 @@
 // Talks to the server. Everything carries the session's token, which stands behind "#" in the address.
 
+import { unpack } from "./packed.js";
+
 const KEY = "wootz-token-" + location.port;
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) sessionStorage.setItem(KEY, given);
-const token = given || sessionStorage.getItem(KEY) || "";
+const token = given || kept() || "";
+
+/** The token is kept for reloads, where the browser keeps anything: a notebook's frame may forbid it. */
+function kept() {
+  try { return sessionStorage.getItem(KEY); } catch { return ""; }
+}
+if (given) { try { sessionStorage.setItem(KEY, given); } catch { /* the address still has it */ } }
 
 async function ask(path, options = {}) {
   let answer;
@@ -31,14 +38,6 @@ export const getBlob = async (name, params = {}) => (await ask(`/api/${name}?${q
 export const postJson = async (name, value) => (await ask(`/api/${name}`, body(value))).json();
 export const postBlob = async (name, value) => (await ask(`/api/${name}`, body(value))).blob();
 
-const TYPES = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array, uint32: Uint32Array };
-
-/** Unpacks typed arrays: see wootz.explore.points.pack. */
 export async function getArrays(name, params = {}, options = {}) {
-  const buffer = await (await ask(`/api/${name}?${query(params)}`, options)).arrayBuffer();
-  const length = new DataView(buffer).getUint32(0, true);
-  const about = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  const arrays = {};
-  for (const a of about.arrays) arrays[a.name] = new TYPES[a.dtype](buffer, 4 + length + a.offset, a.length);
-  return { about, arrays };
+  return unpack(await (await ask(`/api/${name}?${query(params)}`, options)).arrayBuffer());
 }

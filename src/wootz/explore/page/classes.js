@@ -10,15 +10,16 @@ const $ = (id) => document.getElementById(id);
 
 export function drawClasses(box) {
   const classes = usedClasses(), counts = countVerdicts();
-  const lines = classes.map((c, i) => line(c.name, c.code, c.n, {
-    key: i < 9 ? String(i + 1) : "", title: c.definition, edit: () => editClass(c), propose: () => propose(c.key),
-  }));
+  const frozen = app.session.read_only;
+  const lines = classes.flatMap((c, i) => [line(c.name, c.code, c.n, {
+    key: i < 9 && !frozen ? String(i + 1) : "", title: c.definition, edit: () => editClass(c), propose: frozen ? null : () => propose(c.key),
+  }), ...(frozen && c.definition ? [element("p", "soft definition", c.definition)] : [])]);
   for (const [word, name] of [["artefact", "artefact"], ["between", "in between"]]) {
     const code = app.verdicts.indexOf(word);
-    if (code > 0 && counts[code]) lines.push(line(name, code, counts[code], { key: word === "artefact" ? "X" : "B" }));
+    if (code > 0 && counts[code]) lines.push(line(name, code, counts[code], { key: frozen ? "" : word === "artefact" ? "X" : "B" }));
   }
   box.replaceChildren(...lines);
-  if (!lines.length) box.append(element("p", "soft", "None yet. Choose a cluster and type a name."));
+  if (!lines.length) box.append(element("p", "soft", frozen ? "None." : "None yet. Choose a cluster and type a name."));
   $("class-list").replaceChildren(...classes.map((c) => { const o = element("option"); o.value = c.name; return o; }));
 }
 

@@ -8,7 +8,7 @@ const CATEGORIES_SHOWN = 40;
 
 /** Entries of what the map can be coloured by: value and words. */
 export function colourChoices() {
-  const own = [["cluster", "cluster, as edited"], ["verdict", "your verdict"]];
+  const own = [["cluster", "cluster, as edited"], ["verdict", app.session.read_only ? "verdict" : "your verdict"]];
   return own.concat(app.session.columns.map((name) => [`column:${name}`, name]));
 }
 

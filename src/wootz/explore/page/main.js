@@ -48,7 +48,10 @@ async function focusGroup(key) {
 function drawFocus() {
   const { focus } = app;
   app.onlyOpen = $("only-open").checked;
-  const open = (rows) => (app.onlyOpen ? rows.filter((row) => !app.verdict[row]) : rows);
+  const open = (rows) => {
+    const found = app.onlyOpen ? rows.filter((row) => !app.verdict[row]) : rows;
+    return app.pictured ? found.filter((row) => app.pictured[row]) : found;
+  };
   app.shown = open(focus.rows);
   const compare = focus.kind === "compare";
   $("grid-2").hidden = !compare;
@@ -74,7 +77,9 @@ function drawFocus() {
 
 function drawChosen() {
   const n = app.picked.size, all = app.shown.length;
-  $("focus-text").textContent = [`${all} tiles`, n ? `${n} picked` : "", app.focus.text || ""].filter(Boolean).join(" · ");
+  const every = app.focus.rows.length + (app.focus.other || []).length;
+  const some = app.pictured && all < every ? `${all} of ${every} tiles, those with pictures` : `${all} tiles`;
+  $("focus-text").textContent = [some, n ? `${n} picked` : "", app.focus.text || ""].filter(Boolean).join(" · ");
   const what = n ? `${n} picked` : all && app.focus.kind === "audit" ? "this tile" : all ? `all ${all}` : "";
   $("name").placeholder = what ? `Name ${what}` : "Name these tiles";
   for (const id of ["artefact", "between", "clear", "split", "similar", "move"]) $(id).disabled = !all;
@@ -230,9 +235,7 @@ function connectButtons() {
   });
   $("factors").addEventListener("click", (e) => {
     if (e.target.dataset.factor === undefined) return;
-    factor = Number(e.target.dataset.factor);
-    for (const b of $("factors").children) b.setAttribute("aria-pressed", String(b === e.target));
-    emit("here");
+    setFactor(Number(e.target.dataset.factor));
   });
   $("find").addEventListener("change", async (e) => {
     const text = e.target.value.trim();
@@ -269,6 +272,12 @@ async function saveLabels(kind, expert) {
   link.download = `${app.session.archive}-labels${kind}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function setFactor(wanted) {
+  factor = wanted;
+  for (const b of $("factors").children) b.setAttribute("aria-pressed", String(Number(b.dataset.factor) === factor));
+  emit("here");
 }
 
 function tool(name) {
@@ -314,8 +323,9 @@ function connectMap() {
     if (row < 0) return;
     app.here = row;
     if (app.group[row] >= 0) focusGroup(app.groups[app.group[row]]).then(() => {
-      app.here = row;
-      grid.go(Math.max(app.shown.indexOf(row), 0));
+      const at = app.shown.indexOf(row);
+      if (at >= 0) grid.go(at);
+      else { app.here = row; emit("here"); } // judged, and only those to do are shown
     });
     emit("here");
   };
@@ -356,6 +366,7 @@ async function open() {
   try { theme = localStorage.getItem("wootz-theme") || ""; } catch { /* none kept */ }
   setTheme(theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
   app.session = await getJson("session");
+  if (app.session.read_only) { document.body.dataset.readOnly = "true"; setFactor(0); }
   document.title = `${app.session.archive} · wootz explorer`;
   $("archive").textContent = app.session.archive;
   const hints = [app.session.torn, ...app.session.hints].filter(Boolean);
@@ -371,7 +382,8 @@ async function open() {
   map.setPoints(app.x, app.y);
   let remembered = "";
   try { remembered = localStorage.getItem("wootz-expert") || ""; } catch { /* none kept */ }
-  app.expert = app.session.expert || remembered || (await askExpert({ cancel: false }));
+  const known = app.session.read_only ? app.session.expert : app.session.expert || remembered;
+  app.expert = known || app.session.read_only ? known : await askExpert({ cancel: false });
   await start();
   map.draw();
   performance.mark("wootz-ready");

@@ -11,6 +11,7 @@ export const app = {
   shown: [],            // rows of the focus after "to do only"
   picked: new Set(),    // rows that are marked in the grid
   ticked: new Set(),    // keys of clusters
+  pictured: null,       // in a copy to look at: 1 for rows with a picture
   here: -1,             // the row in the preview
   lastClass: "",
   head: {}, audit: {},  // what training and the latest audit came to
