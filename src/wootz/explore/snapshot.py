@@ -73,7 +73,7 @@ def snapshot(desk: Desk, *, expert: str, n_bytes_max: int) -> tuple[bytes, str]:
     """Make the page: its bytes, and a note on what it shows and what was left out."""
     who = voice(desk.workspace, expert)
     table = frozen_table(desk, who, n_max=N_TILES_MAX, rng=np.random.default_rng(0))
-    room = n_bytes_max - len(_assembled([], b"")) - 4096
+    room = n_bytes_max - len(_assembled([], b"")) - _margin(table)
     columns, dropped = _columns(desk, table, room=int(TABLE_SHARE * room))
     room -= _base64_length(_packed(table, columns, session={}, picture={}))
     fields, numbers = _field_pictures(desk, table, room=int(FIELD_SHARE * room))
@@ -91,6 +91,13 @@ def snapshot(desk: Desk, *, expert: str, n_bytes_max: int) -> tuple[bytes, str]:
     picture = {"side": side, "fields": numbers, "order": table.order[:n_pictures]}
     blocks = [*(("field", text) for text in fields), *(("sheet", text) for text in sheets)]
     return _assembled(blocks, _packed(table, columns, session=session, picture=picture)), note
+
+
+def _margin(table: Table) -> int:
+    """Bytes for what is not counted below: tags, the session, where each picture stands."""
+    n_pictures = min(len(table.order), N_PICTURES_MAX)
+    n_blocks = min(table.about["n_images"], N_FIELDS_MAX) + n_pictures // SHEET + 1
+    return 8_192 + 192 * n_blocks + 6 * n_pictures
 
 
 def _columns(

@@ -33,7 +33,7 @@ function line(pair, found) {
   const kappa = pair.kappa === null ? "-" : pair.kappa.toFixed(2);
   const range = pair.low === null ? "" : `${pair.low.toFixed(2)} to ${pair.high.toFixed(2)}`;
   const share = pair.n ? `${Math.floor(1000 * pair.n_same / pair.n) / 10} %` : "-"; // never 100 where two differ
-  const cells = [pair === found.all ? "all" : pair.people.join(", "), String(pair.n), share, kappa, range];
+  const cells = [pair === found.all ? `all ${pair.people.length} (Fleiss)` : pair.people.join(", "), String(pair.n), share, kappa, range];
   row.append(...cells.map((text, i) => element(i ? "td" : "th", i ? "number" : "", text)));
   show.disabled = !pair.rows.length;
   show.addEventListener("click", () => {

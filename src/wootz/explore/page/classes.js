@@ -28,7 +28,7 @@ function line(name, code, n, { key, title = "", edit, propose: ask }) {
   swatch.style.background = verdictColour(code);
   label.title = title || `Show the tiles of ${name}`;
   label.addEventListener("click", () => app.setFocus({ kind: "verdict", title: name, rows: rowsOfVerdict(code) }));
-  box.append(element("kbd", "", key || " "), swatch, label, element("span", "soft", String(n)));
+  box.append(element("kbd", "acts", key || " "), swatch, label, element("span", "soft", String(n)));
   if (ask) {
     const more = element("button", "small", "propose"), about = element("button", "small", "…");
     more.title = `Tiles that may be ${name}`;
