@@ -22,6 +22,7 @@ export function connectTraining(focusFirst) {
 
 /** Takes what this session's head and the latest audit are, after a reload or a change of person. */
 export async function loadHead() {
+  if (app.session.read_only) return; // a copy of the page trains nothing
   [app.head, app.audit] = await Promise.all(["head", "audit"].map((name) => getJson(name, { expert: app.expert })));
   drawHead($("head"));
 }
