@@ -1,7 +1,7 @@
 """The explorer: a person names, merges, splits and rejects what clustering found, and nothing is lost.
 
 `replay` turns the archive's operation log into labels; `Workspace` adds actions to the log; the rest serves
-the page (`wootz explore ARCHIVE`, see ``docs/explorer.md``).
+the page (`wootz explore ARCHIVE`, or `show(archive)` in a notebook; see ``docs/explorer.md``).
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ _EXPORTS = {
     "State": "state",
     "replay": "state",
     "Workspace": "workspace",
+    "show": "notebook",
 }
 __all__ = list(_EXPORTS)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -3,23 +3,27 @@
 The server listens on this computer alone, but any web page that is open in a browser here can send it
 requests. Against that stand: the ``Host`` must be this server's (a stranger's name that is made to point to
 127.0.0.1 is refused), ``Origin`` and ``Sec-Fetch-Site`` must be its own where a browser sends them, and all
-data need the token, which stands in the part of the address behind ``#`` that browsers send to nobody.
+data need the token, which stands in the part of the address behind ``#`` that browsers send to nobody. No
+other page may hold this one in a frame, where it could be clicked unseen, unless `framed_by` names it.
 """
 
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wootz.errors import WootzError
+
 BODY_MAX = 32 << 20
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[\w.*\[\]:-]+")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
 HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'self' http://localhost:* http://127.0.0.1:*"
-    ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
@@ -38,10 +42,20 @@ class Guard:
         Allowed values of the ``Host`` header, such as "127.0.0.1:8080".
     token : str
         Needed, as ``Authorization: Bearer TOKEN``, below ``/api/``.
+    framed_by : sequence of str
+        Origins whose pages may show this one in a frame, such as "http://localhost:*" for notebooks.
+
+    Raises
+    ------
+    WootzError
+        If one of them is no origin.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], token: str) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str], token: str, framed_by: Sequence[str] = ()
+    ) -> None:
         self._app = app
+        self._headers = _headers(framed_by)
         self._hosts = {host.lower() for host in hosts}
         self._origins = {f"http://{host}" for host in self._hosts}
         self._token = token.encode()
@@ -55,9 +69,9 @@ class Guard:
             raise RuntimeError(f"the explorer does not speak {scope['type']}")
         refusal = self._refusal(scope)
         if refusal is not None:
-            await refusal(scope, receive, _with_headers(send))
+            await refusal(scope, receive, _with_headers(send, self._headers))
             return
-        await self._app(scope, _limited(receive), _with_headers(send))
+        await self._app(scope, _limited(receive), _with_headers(send, self._headers))
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
@@ -100,11 +114,20 @@ def _limited(receive: Receive) -> Receive:
     return limited
 
 
-def _with_headers(send: Send) -> Send:
+def _headers(framed_by: Sequence[str]) -> dict[str, str]:
+    """Give the headers of every answer."""
+    for origin in framed_by:
+        if not ORIGIN.fullmatch(origin):
+            raise WootzError(f"{origin!r} is no origin; an origin looks like http://localhost:8888.")
+    frames = {} if framed_by else {"x-frame-options": "DENY"}
+    return HEADERS | frames | {"content-security-policy": POLICY + (" ".join(framed_by) or "'none'")}
+
+
+def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = {name for name, _ in message["headers"]}
-            added = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in given]
+            added = [(k.encode(), v.encode()) for k, v in headers.items() if k.encode() not in given]
             message = {**message, "headers": [*message["headers"], *added]}
         await send(message)
 

@@ -5,6 +5,7 @@ import secrets
 import socket
 import threading
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,6 @@ def explore(archive: Any, cfg: ExploreConfig) -> Explored | Exported | Snapshot:
         If the archive holds no tiles, an option names what is not there, the port is taken, or the file to
         write is there already.
     """
-    import uvicorn
-
-    from wootz.explore.server import build_app
-
     desk = open_desk(archive, cfg)
     if Path(cfg.export).suffix.lower() in PAGES:
         return save_snapshot(desk, Path(cfg.export), expert=cfg.expert.strip(), page_mb=cfg.page_mb)
@@ -76,13 +73,7 @@ def explore(archive: Any, cfg: ExploreConfig) -> Explored | Exported | Snapshot:
         return Exported(path, labels_frame(desk.workspace)["tile_id"].nunique())
     desk.pictures.warm_up()
     with listen(cfg.port) as listener:
-        port = listener.getsockname()[1]
-        token = secrets.token_urlsafe(24)
-        hosts = [f"{name}:{port}" for name in (ADDRESS, "localhost")]
-        url = f"http://{ADDRESS}:{port}/#token={token}"
-        app = build_app(desk, hosts=hosts, token=token)
-        settings = {"log_level": "warning", "access_log": False, "ws": "none", "lifespan": "off"}
-        server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1, **settings))
+        server, url = make_server(desk, listener)
         for hint in desk.workspace.clusters.hints:
             say(f"explore: {hint}")
         say(f"explore: {url}\nexplore: every action is on the disk at once; Ctrl+C ends the session")
@@ -90,10 +81,30 @@ def explore(archive: Any, cfg: ExploreConfig) -> Explored | Exported | Snapshot:
             threading.Timer(0.5, webbrowser.open, [url]).start()
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+    return finished(desk)
+
+
+def make_server(desk: Desk, listener: socket.socket, *, framed_by: Sequence[str] = ()) -> tuple[Any, str]:
+    """Build the uvicorn server of a session, and the address that opens its page."""
+    import uvicorn
+
+    from wootz.explore.server import build_app
+
+    port = listener.getsockname()[1]
+    token = secrets.token_urlsafe(24)
+    hosts = [f"{name}:{port}" for name in (ADDRESS, "localhost")]
+    app = build_app(desk, hosts=hosts, token=token, framed_by=framed_by)
+    settings = {"log_level": "warning", "access_log": False, "ws": "none", "lifespan": "off"}
+    server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1, **settings))
+    return server, f"http://{ADDRESS}:{port}/#token={token}"
+
+
+def finished(desk: Desk) -> Explored:
+    """Write the labels into the tiles table, and say what the session left behind."""
     columns = store_labels(desk.workspace)
     state = desk.workspace.state
     labelled = {tile for name in state.experts for tile in state.verdicts(name)}
-    return Explored(archive.path, state.seq, len(labelled), tuple(columns))
+    return Explored(desk.workspace.archive.path, state.seq, len(labelled), tuple(columns))
 
 
 def open_desk(archive: Any, cfg: ExploreConfig) -> Desk:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -24,7 +24,7 @@ CHANGES_EVERY_S = 0.3
 FAILED_ON_DISK = 507
 
 
-def build_app(desk: Desk, *, hosts: list[str], token: str) -> Guard:
+def build_app(desk: Desk, *, hosts: list[str], token: str, framed_by: Sequence[str] = ()) -> Guard:
     """Build the application.
 
     Parameters
@@ -34,6 +34,8 @@ def build_app(desk: Desk, *, hosts: list[str], token: str) -> Guard:
         Values of the ``Host`` header that are answered.
     token : str
         The session's token.
+    framed_by : sequence of str
+        Origins whose pages may show the page in a frame.
     """
     pages = _page_files()
 
@@ -45,7 +47,7 @@ def build_app(desk: Desk, *, hosts: list[str], token: str) -> Guard:
         return Response(pages[name], media_type=kind)
 
     routes = [Route("/", page), Route("/page/{name}", page), *_data_routes(desk), *_action_routes(desk)]
-    return Guard(Starlette(routes=routes), hosts=hosts, token=token)
+    return Guard(Starlette(routes=routes), hosts=hosts, token=token, framed_by=framed_by)
 
 
 def _data_routes(desk: Desk) -> list[Route]:
