@@ -211,6 +211,10 @@ def test_a_session_from_opening_to_export(served, browser):
     with page.expect_download() as download:
         page.click('#export-as button:has-text("CSV")')
     table = download.value.path().read_text()
+    page.click("#export")
+    with page.expect_download() as download:
+        page.click('#export-as button:has-text("Page (HTML)")')
+    assert download.value.path().read_bytes().startswith(b"<!doctype html>")
     assert len(table.splitlines()) == 1 + len(mine)
     assert page.title() == "a · wootz explorer"
     assert ana.errors == []
@@ -255,6 +259,9 @@ def test_two_people_differ_and_one_settles_it(served, browser):
     assert page.inner_text("#grid .cell .corner").split("\n") == ["Ana: pore", "Ben: artefact"]
     assert page.inner_text("#expert") == "Consensus (Ben)"
     assert page.inner_text("#progress-text").startswith(f"{n - 1} of")  # the others nobody contradicts
+    page.keyboard.press("x")
+    page.wait_for_selector("text=Pick the tiles that this settles first")
+    page.click("#grid .cell")
     ben.name_tiles("pore")
     (settled,) = [a.record for a in served.state().actions if a.actor == "consensus"]
     assert (settled["by"], len(settled["tiles"])) == ("Ben", 1)

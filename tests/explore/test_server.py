@@ -330,6 +330,13 @@ def test_labels_go_into_the_tiles_table_and_leave_it_again(client, archive, work
     assert archive.tile_table.label_consensus.equals(archive.tile_table.label_Ana.rename("label_consensus"))
 
 
+def test_a_copy_to_look_at_can_be_asked_for(client):
+    answer = client.get("/api/labels.html")
+    assert answer.content.startswith(b"<!doctype html>")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert client.get("/api/labels.html", params={"expert": "Cy"}).status_code == 400
+
+
 def test_labels_of_a_clustering_outlive_the_next_one(client, archive, workspace):
     do(client, "name", **{"class": "pore"}, rows=[4])
     do(client, "move", into="2", rows=[4])

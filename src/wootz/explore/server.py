@@ -14,9 +14,11 @@ from starlette.routing import Route
 
 from wootz.errors import WootzError
 from wootz.explore.actions import KEY_MAX, NOTED_OPS, ActionError
+from wootz.explore.config import ExploreConfig
 from wootz.explore.desk import Desk
 from wootz.explore.formats import FORMATS, media_type
 from wootz.explore.guard import Guard, TooLargeError
+from wootz.explore.snapshot import snapshot
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 CHANGES_WAIT_S = 20.0
@@ -68,6 +70,9 @@ def _data_routes(desk: Desk) -> list[Route]:
 
         return answer
 
+    def copy(q: dict[str, str]) -> bytes:
+        return snapshot(desk, expert=q.get("expert", ""), n_bytes_max=int(ExploreConfig.page_mb * 1e6))[0]
+
     def context(q: dict[str, str]) -> bytes:
         factor = _number(q.get("factor", "5"), "factor", high=1000)
         return desk.context(_number(q.get("row"), "row"), factor=factor)
@@ -84,6 +89,7 @@ def _data_routes(desk: Desk) -> list[Route]:
         "find": lambda q: desk.find(q.get("text", "")[:500]),
         "head": lambda q: desk.trainer.head(_expert(q)),
         "audit": lambda q: desk.trainer.audit(_expert(q)),
+        "labels.html": copy,
     } | {f"labels{suffix}": labels(suffix) for suffix in FORMATS}
     routes = [Route(f"/api/{name}", _get(answer)) for name, answer in answers.items()]
     return [*routes, Route("/api/changes", _guarded(changes))]

@@ -81,7 +81,7 @@ def snapshot(desk: Desk, *, expert: str, n_bytes_max: int) -> tuple[bytes, str]:
     if room < 0:
         raise WootzError(
             f"page_mb={n_bytes_max / 1e6:g} does not hold the map of {len(table.kept)} tiles; give "
-            f"{-room / 1e6:.1f} more at least."
+            f"page_mb={np.ceil(1 + (n_bytes_max - room) / 1e6):g} or more."
         )
     side, sheets = _tile_pictures(desk, table, room=room)
     n_pictures = min(len(table.order), N_PICTURES_MAX, SHEET * len(sheets))

@@ -23,10 +23,10 @@ export function toast(text, { bad = false, undo = false } = {}) {
 export async function refresh() {
   const { about, arrays } = await getArrays("state", { expert: app.expert });
   const same = app.cards.length && about.groups.join() === app.groups.join() && equal(arrays.group, app.group);
-  Object.assign(app, { seq: about.seq, groups: about.groups, groupNames: about.group_names, verdicts: about.verdicts, classes: about.classes,
+  const cards = same ? app.cards : await getJson("cards", { expert: app.expert }); // groups and their cards change at once
+  Object.assign(app, { cards, seq: about.seq, groups: about.groups, groupNames: about.group_names, verdicts: about.verdicts, classes: about.classes,
     undo: about.undo, redo: about.redo, notes: about.notes, group: arrays.group, verdict: arrays.verdict,
     experts: about.experts });
-  if (!same) app.cards = await getJson("cards", { expert: app.expert });
   for (const key of app.ticked) if (!app.groups.includes(key)) app.ticked.delete(key);
   emit("state");
 }
@@ -66,7 +66,8 @@ export function act(op, fields = {}, said = "") {
 const how = () => ({ view: app.focus.kind, of: app.focus.key, picked: app.picked.size > 0, ...app.focus.how });
 
 function need(rows) {
-  if (!rows.length) toast("Choose tiles first: a cluster on the left, a lasso on the map, or tiles in the middle.");
+  if (!rows.length) toast(app.focus.kind === "settle" ? "Pick the tiles that this settles first: click them, or A for all."
+    : "Choose tiles first: a cluster on the left, a lasso on the map, or tiles in the middle.");
   return rows.length > 0;
 }
 

@@ -80,7 +80,8 @@ function drawChosen() {
   const every = app.focus.rows.length + (app.focus.other || []).length;
   const some = app.pictured && all < every ? `${all} of ${every} tiles, those with pictures` : `${all} tiles`;
   $("focus-text").textContent = [some, n ? `${n} picked` : "", app.focus.text || ""].filter(Boolean).join(" · ");
-  const what = n ? `${n} picked` : all && app.focus.kind === "audit" ? "this tile" : all ? `all ${all}` : "";
+  const one = app.focus.kind === "audit" ? "this tile" : app.focus.kind === "settle" ? "picked tiles" : "";
+  const what = n ? `${n} picked` : all && one ? one : all ? `all ${all}` : "";
   $("name").placeholder = what ? `Name ${what}` : "Name these tiles";
   for (const id of ["artefact", "between", "clear", "split", "similar", "move"]) $(id).disabled = !all;
 }
@@ -251,7 +252,7 @@ const run = async (work) => { try { await work(); } catch (error) { toast(error.
 async function settle(rows, corner) {
   if (!app.by) [app.by, app.expert] = [app.expert, CONSENSUS];
   await start();
-  app.setFocus({ kind: "dispute", title: "To settle", rows, corner, text: "what you say now is the consensus" });
+  app.setFocus({ kind: "settle", title: "To settle", rows, corner, text: "what you say now is the consensus" });
 }
 
 function exportLabels() {

@@ -67,8 +67,9 @@ export function rowsOfVerdict(code) {
   return rows;
 }
 
-/** What an action is about: the picked tiles, else all that are shown; in an audit the one that is looked at. */
+/** What an action is about: the picked tiles, else all shown; in an audit the one looked at, to settle none. */
 export function chosenRows() {
+  if (app.focus.kind === "settle" && !app.picked.size) return [];
   if (app.focus.kind === "audit" && !app.picked.size) return app.shown.includes(app.here) ? [app.here] : app.shown.slice(0, 1);
   return app.picked.size ? [...app.picked] : app.shown.slice();
 }
