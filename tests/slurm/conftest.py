@@ -118,7 +118,7 @@ def run_job(slurm):
             nonlocal state
             state = ask(["scontrol", "show", "job", number], slurm).partition("JobState=")[2].split(" ")[0]
             if during is not None:
-                during(number, words.read_text() if words.exists() else "")
+                during(number)
             return state in {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
 
         wait_for(ended, f"job {number}", seconds=seconds)
