@@ -330,6 +330,18 @@ def test_labels_go_into_the_tiles_table_and_leave_it_again(client, archive, work
     assert archive.tile_table.label_consensus.equals(archive.tile_table.label_Ana.rename("label_consensus"))
 
 
+def test_nobody_is_called_as_the_common_answer_is(client, workspace):
+    said = {"op": "artefact", "rows": [1]}
+    for names in (
+        *({"actor": "consensus"}, {"actor": "Consensus", "by": "Ana"}, {"actor": "consensus", "by": " "}),
+        *({"actor": "consensus", "by": "x" * 200}, {"actor": "consensus", "by": "CONSENSUS"}),
+        {"actor": "Ana", "by": "Ben"},
+    ):
+        assert client.post("/api/act", json=said | names).status_code == 400, names
+    assert workspace.catch_up() == 0
+    assert client.post("/api/act", json=said | {"actor": "consensus", "by": "Ana"}).status_code == 200
+
+
 def test_a_copy_to_look_at_can_be_asked_for(client):
     answer = client.get("/api/labels.html")
     assert answer.content.startswith(b"<!doctype html>")

@@ -10,7 +10,7 @@ import numpy as np
 
 from wootz import __version__, oplog
 from wootz.errors import ArchiveError
-from wootz.explore.actions import GROUP_OPS, HISTORY_OPS, NOTED_OPS, ActionError, check_record
+from wootz.explore.actions import GROUP_OPS, HISTORY_OPS, KEY_MAX, NOTED_OPS, ActionError, check_record
 from wootz.explore.clusters import Clusters
 from wootz.explore.consensus import CONSENSUS, opinions
 from wootz.explore.groups import group_codes
@@ -111,6 +111,7 @@ class Workspace:
     def record(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Write a request as the record that goes into the log."""
         op = request.get("op")
+        _check_names(request)
         name = request.get("id") or secrets.token_hex(8)
         record = {"id": name} | {key: request[key] for key in KEPT if request.get(key) is not None}
         record |= {"wootz": __version__, "basis": self.basis}
@@ -189,3 +190,12 @@ class Workspace:
                 f"An action that was being written when the program was killed was never acknowledged; it is "
                 f"set aside in log/{log.torn.name}. All earlier actions are intact."
             )
+
+
+def _check_names(request: Mapping[str, Any]) -> None:
+    """Keep the name of the common answer free: nobody acts under it without saying who it is that settles."""
+    actor, by = (str(request.get(key) or "").strip() for key in ("actor", "by"))
+    if actor.casefold() == CONSENSUS and (actor != CONSENSUS or not by):
+        raise ActionError(f"{actor!r} is the name of the common answer; take another name for yourself.")
+    if by and (actor != CONSENSUS or by.casefold() == CONSENSUS or len(by) > KEY_MAX or not by.isprintable()):
+        raise ActionError(f"'by' says who settles a difference: a name of 1 to {KEY_MAX} characters.")
