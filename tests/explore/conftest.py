@@ -61,3 +61,14 @@ def archive(tmp_path):
 @pytest.fixture
 def workspace(archive):
     return open_workspace(archive)
+
+
+@pytest.fixture
+def browser(chromium):
+    """Start Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

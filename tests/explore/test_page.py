@@ -53,16 +53,6 @@ def served(tmp_path):
     served.stop()
 
 
-@pytest.fixture
-def browser(chromium):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 class Person:
     """One window. `outside` collects requests to other hosts, `errors` what the page's scripts threw."""
 

@@ -19,16 +19,6 @@ def served(tmp_path):
     served.stop()
 
 
-@pytest.fixture
-def browser(chromium):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 def test_train_review_audit_reload(served, browser, tmp_path):
     workspace = served.workspace
     band, words = workspace.clusters.numbers, ("dark", "striped", "bright")
