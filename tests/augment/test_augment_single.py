@@ -7,7 +7,7 @@ import torch
 
 from wootz.augment import CLEAN, AugmentConfig, draw_settings, no_changes, random_view, view_with
 from wootz.augment.config import ARTEFACT_PROBS
-from wootz.augment.parts import one_thread_each, part_rows
+from wootz.augment.parts import PART_FLOATS, one_thread_each, part_rows
 from wootz.augment.single import single_operations
 from wootz.errors import WootzError
 
@@ -129,6 +129,15 @@ def test_parts_cover_every_sample_once_whatever_the_number_of_threads():
     for n, floats in ((0, 100), (1, 10**7), (1000, 2**12), (77, 2**13)):
         rows = [i for part in part_rows(n, floats) for i in range(n)[part]]
         assert rows == list(range(n))
+
+
+def test_parts_are_equal_even_in_number_and_not_too_large():
+    for n in (16, 64, 128, 250, 1024):
+        sizes = [part.stop - part.start for part in part_rows(n, 96**2)]
+        assert len(sizes) % 2 == 0
+        assert max(sizes) * 96**2 <= PART_FLOATS
+        assert max(sizes) - min(sizes) < len(sizes)
+    assert len(part_rows(8, 96**2)) == 1
 
 
 def broken():

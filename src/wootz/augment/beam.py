@@ -44,31 +44,35 @@ def _gaussian(views: Tensor, sigma_px: Tensor) -> Tensor:
     chosen = torch.nonzero(sigma_px > 0).flatten()
     if len(chosen) == 0:
         return views
-    sigma = sigma_px[chosen]
-    radius = min(int(TRUNCATE * float(sigma.max()) + 0.999), views.shape[-1] - 1)
-    offsets = torch.arange(radius + 1, dtype=torch.float32)
-    weights = torch.exp(-0.5 * (offsets / sigma[:, None]).square())
-    weights = weights / (2 * weights.sum(dim=1, keepdim=True) - 1)
-    weights = weights.to(views.device, non_blocking=True)
+    matrix = smoothing_matrix(sigma_px[chosen], views.shape[-1]).to(views.device, non_blocking=True)
     where = chosen.to(views.device, non_blocking=True)
-    padded = functional.pad(views.index_select(0, where), (radius,) * 4, mode="reflect")
-    smooth = _symmetric_sum(_symmetric_sum(padded, weights, dim=2), weights, dim=3)
-    return views.index_copy(0, where, smooth)
+    smooth = matrix @ views.index_select(0, where).squeeze(1) @ matrix.mT
+    return views.index_copy(0, where, smooth[:, None])
 
 
-def _symmetric_sum(padded: Tensor, weights: Tensor, *, dim: int) -> Tensor:
-    """Add up neighbours along an axis: ``w_0 x_0 + sum_j w_j (x_-j + x_j)``, j up to the border's width.
+def smoothing_matrix(sigma_px: Tensor, n: int) -> Tensor:
+    """Write Gaussian smoothing along an axis of `n` pixels as matrices, the mirrored border included.
 
-    On a CPU three times as fast as a convolution with one group for each view.
+    Parameters
+    ----------
+    sigma_px : (B,) float32, > 0
+    n : int
+
+    Returns
+    -------
+    (B, n, n) float32
+        Rows sum to 1; ``S x`` smooths a column x, ``S X S^T`` a picture along both axes. On a CPU that is
+        1.4 to 2 times as fast as adding up shifted copies (96 px, 16 to 64 views).
     """
-    radius = weights.shape[1] - 1
-    size = padded.shape[dim] - 2 * radius
-    weights = weights.T[..., None, None, None]
-    total = padded.narrow(dim, radius, size) * weights[0]
-    for j in range(1, radius + 1):
-        pair = padded.narrow(dim, radius - j, size) + padded.narrow(dim, radius + j, size)
-        total.addcmul_(pair, weights[j])
-    return total
+    radius = min(int(TRUNCATE * float(sigma_px.max()) + 0.999), n - 1)
+    offsets = torch.arange(-radius, radius + 1)
+    weights = torch.exp(-0.5 * (offsets / sigma_px[:, None]).square())
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    source = (torch.arange(n)[:, None] + offsets).abs()
+    source = torch.where(source < n, source, 2 * (n - 1) - source)  # mirrored about the outermost pixel
+    size = len(sigma_px), n, 2 * radius + 1
+    matrix = torch.zeros(len(sigma_px), n, n)
+    return matrix.scatter_add_(2, source.expand(size), weights[:, None].expand(size))
 
 
 def _disc(views: Tensor, sigma_px: Tensor) -> Tensor:
