@@ -14,9 +14,10 @@ from wootz.errors import WootzError
 from wootz.fields import NewField
 from wootz.ssl import PretrainConfig, SamplingConfig, SimCLRConfig, pretrain
 from wootz.ssl.batches import Batches, epoch_rows
+from wootz.ssl.blocks import in_blocks
 from wootz.ssl.pretraining import pretrain_tiles
 from wootz.ssl.sampling import Sampling, draw_rows, plan_sampling, source_shares
-from wootz.ssl.selection import select_tiles
+from wootz.ssl.selection import select_tiles, tile_groups
 from wootz.ssl.views import TileBatch
 from wootz.uncutbars import on_info_bar
 
@@ -135,6 +136,48 @@ def test_ranks_share_the_batches_of_one_process(toy_tiles, step):
     assert one == [a + b for a, b in zip(*two, strict=True)]
 
 
+# batches from few images -----------------------------------------------------------------------------------
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    block=st.integers(2, 20),
+    n_draws=st.integers(1, 200),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_blocks_hold_the_same_draws_in_runs_of_one_group(sizes, block, n_draws, seed):
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, len(groups), n_draws)
+    ordered = in_blocks(rows, groups, block=block, rng=rng)
+    assert np.array_equal(np.sort(ordered), np.sort(rows))
+    rounds = sum(np.bincount(rows[groups[rows] == g]).max() for g in np.unique(groups[rows]))
+    n_runs = 1 + np.count_nonzero(np.diff(groups[ordered]))
+    assert n_runs <= rounds + -(-n_draws // block)  # a run ends with its round or with its block
+
+
+def test_a_batch_of_one_block_is_of_one_image_and_every_tile_comes_once():
+    groups = np.repeat(np.arange(6), 32)
+    batches = epoch_rows(192, batch_size=32, seed=0, epoch=0, groups=groups, block=32)
+    assert sorted(groups[batch[0]] for batch in batches) == list(range(6))
+    assert all(len(np.unique(groups[batch])) == 1 for batch in batches)
+    assert np.array_equal(np.sort(batches.ravel()), np.arange(192))
+    quarters = epoch_rows(192, batch_size=32, seed=0, epoch=1, groups=groups, block=8)
+    counts = [np.bincount(groups[batch], minlength=6) for batch in quarters]
+    assert all((count % 8 == 0).all() for count in counts)
+    assert len({tuple(count) for count in counts}) > 1
+    other = epoch_rows(192, batch_size=32, seed=0, epoch=2, groups=groups, block=8)
+    assert not np.array_equal(quarters, other)
+
+
+def test_copies_of_a_tile_do_not_meet_in_a_block():
+    groups = np.repeat([0, 1], [8, 120])
+    rows = np.random.default_rng(0).permutation(np.concatenate([np.tile(np.arange(8), 8), np.arange(8, 128)]))
+    ordered = in_blocks(rows, groups, block=8, rng=np.random.default_rng(1)).reshape(-1, 8)
+    assert np.mean([len(np.unique(part)) for part in ordered]) > 7
+
+
 @pytest.mark.slow
 def test_interrupted_balanced_training_goes_on_to_the_same_losses(toy_tiles, tmp_path):
     sampling = Sampling(np.arange(32) % 2, source_shares(np.arange(32) < 6, gamma=1.0))
@@ -244,6 +287,23 @@ def test_pretrain_writes_down_how_often_sources_are_drawn(archive, tmp_path):
 def test_columns_that_are_not_there(archive, sampling, message):
     with pytest.raises(WootzError, match=message):
         select_tiles(archive.tiles(), options(**sampling))
+
+
+def test_tiles_stay_together_by_a_column(archive, tmp_path):
+    tiles = archive.tiles()
+    assert tile_groups(tiles, SamplingConfig()) is None
+    numbers = tile_groups(tiles, SamplingConfig(block=4))
+    images = tiles.columns(["image_id"])["image_id"]
+    assert pd.Series(numbers).groupby(images.to_numpy()).nunique().tolist() == [1, 1, 1]
+    assert len(np.unique(numbers)) == 3
+    assert len(np.unique(tile_groups(tiles, SamplingConfig(within="specimen", block=4)))) == 2
+    with pytest.raises(WootzError, match=r"sampling\.within='mood'.*choose one of .*image_id"):
+        tile_groups(tiles, SamplingConfig(within="mood", block=4))
+
+    def first_loss(**sampling):
+        return pretrain(tiles, options(**sampling), run=Run(tmp_path / str(sampling))).loss_first
+
+    assert first_loss(block=8) != first_loss()  # the option reaches the batches
 
 
 def test_a_kind_that_is_missing(archive):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wootz.ssl.blocks import in_blocks
 from wootz.ssl.facts import TileFacts
 from wootz.ssl.sampling import Sampling, draw_rows
 from wootz.tilesource import PlacedByStep, Tiles
@@ -15,7 +16,14 @@ Batch = Tensor | tuple[Tensor, TileFacts]
 
 
 def epoch_rows(
-    n_tiles: int, *, batch_size: int, seed: int, epoch: int, sampling: Sampling | None = None
+    n_tiles: int,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    sampling: Sampling | None = None,
+    groups: np.ndarray | None = None,
+    block: int = 1,
 ) -> np.ndarray:
     """Draw the batches of an epoch.
 
@@ -24,6 +32,9 @@ def epoch_rows(
     n_tiles, batch_size, seed, epoch : int
     sampling : Sampling, optional
         Shares of the tiles, from `plan_sampling`; left out, all have the same.
+    groups : (n_tiles,) int, optional
+        Tiles of one group come `block` at a time; see `in_blocks`.
+    block : int
 
     Returns
     -------
@@ -35,6 +46,8 @@ def epoch_rows(
     n_batches = n_tiles // batch_size
     n_draws = n_batches * batch_size
     order = rng.permutation(n_tiles)[:n_draws] if sampling is None else draw_rows(sampling, n_draws, rng=rng)
+    if groups is not None and block > 1:
+        order = in_blocks(order, groups, block=block, rng=rng)
     return order.reshape(n_batches, batch_size)
 
 
@@ -57,6 +70,9 @@ class Batches(PlacedByStep):
         How often each tile is drawn; left out, once in an epoch.
     facts : TileFacts, optional
         Of all tiles.
+    groups : (N,) int, optional
+    block : int
+        Tiles of one group come so many at a time; see `in_blocks`.
     position : callable
         Returns (step, rank, world size). Iteration starts where the step says, so that a run goes on in the
         middle of an epoch with the very batches that it would have seen. Every rank gets equally many.
@@ -72,6 +88,8 @@ class Batches(PlacedByStep):
         accumulate: int = 1,
         sampling: Sampling | None = None,
         facts: TileFacts | None = None,
+        groups: np.ndarray | None = None,
+        block: int = 1,
         position: Callable[[], tuple[int, int, int]],
     ) -> None:
         self.tiles = tiles
@@ -81,6 +99,8 @@ class Batches(PlacedByStep):
         self.accumulate = accumulate
         self.sampling = sampling
         self.facts = facts
+        self.groups = groups
+        self.block = block
         self.position = position
 
     def __len__(self) -> int:
@@ -95,6 +115,8 @@ class Batches(PlacedByStep):
             seed=self.seed,
             epoch=epoch,
             sampling=self.sampling,
+            groups=self.groups,
+            block=self.block,
         )
         mine = rows[first:].reshape(-1, world, self.batch_size)[:, rank]
         return prefetch(self._read, mine)

@@ -23,7 +23,7 @@ from wootz.ssl.known import KnownTiles, known_tiles
 from wootz.ssl.loop import Pretraining
 from wootz.ssl.methods.build import build_method
 from wootz.ssl.sampling import ORIGIN, Sampling, sampling_table
-from wootz.ssl.selection import select_tiles
+from wootz.ssl.selection import select_tiles, tile_groups
 from wootz.ssl.watch import FeatureWatch, look, watched
 from wootz.ssl.windows import random_windows
 from wootz.storage import fingerprint, plain, write_bytes
@@ -131,6 +131,7 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
         folder=Path(run.folder),
         about=about,
         sampling=sampling,
+        groups=tile_groups(tiles, cfg.sampling),
         known=known,
         facts=None if cfg.single_image else tile_facts(tiles.frame, cfg.augment),
         runs=tiles.archive.path / "runs",
@@ -145,6 +146,7 @@ def pretrain_tiles(
     folder: Path,
     about: dict[str, Any] | None = None,
     sampling: Sampling | None = None,
+    groups: np.ndarray | None = None,
     known: KnownTiles | None = None,
     facts: TileFacts | None = None,
     runs: Path | None = None,
@@ -161,6 +163,8 @@ def pretrain_tiles(
         Further provenance for the encoder's file.
     sampling : Sampling, optional
         How often each tile is drawn; left out, once in an epoch.
+    groups : (N,) int, optional
+        What ``cfg.sampling.within`` says of each tile, from `tile_groups`.
     known : KnownTiles, optional
         Tiles with known classes, for probes on the way; nothing is trained on them.
     facts : TileFacts, optional
@@ -212,6 +216,8 @@ def pretrain_tiles(
         accumulate=cfg.accumulate,
         sampling=sampling,
         facts=facts,
+        groups=groups,
+        block=cfg.sampling.block,
         position=lambda: (trainer.global_step, trainer.global_rank, trainer.world_size),
     )
     history = fit(trainer, module, batches)
