@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from wootz.apps.handmade import grey_histogram, local_binary_patterns, pixel_pca
-from wootz.apps.studies.pretraining import judge_classes, judge_fractions
+from wootz.apps.studies.pretraining import cross_validated, judge_classes, judge_fractions
 from wootz.apps.studies.tile_classes import phase_fractions
 from wootz.archive import Archive
 from wootz.classlists import read_classes
 from wootz.fields import NewField
 
 SPLITS = np.repeat(np.array(["train", "val", "test"], dtype=object), [60, 30, 30])
+IMAGES = np.repeat(np.array([f"image {i}" for i in range(20)], dtype=object), 6)
 
 
 def test_histogram_counts_each_level(rng):
@@ -47,11 +48,23 @@ def test_components_keep_the_distances_of_few_tiles(rng):
 def test_fractions_that_are_linear_in_the_features_are_found_and_noise_is_not(rng):
     fractions = rng.dirichlet(np.ones(3), 120)
     linear = (fractions @ rng.normal(size=(3, 8))).astype(np.float32)
-    assert judge_fractions(linear, fractions, splits=SPLITS)["score"] > 0.99
-    noise = rng.normal(size=(120, 8)).astype(np.float32)
-    assert judge_fractions(noise, fractions, splits=SPLITS)["score"] < 0.2
+
+    def judged(features):
+        found = judge_fractions(features, fractions, splits=SPLITS, images=IMAGES)
+        return found["score"], found["score_cv"]
+
+    assert min(judged(linear)) > 0.99
+    assert max(judged(rng.normal(size=(120, 8)).astype(np.float32))) < 0.2
     fractions[:10] = np.nan
-    assert judge_fractions(linear, fractions, splits=SPLITS)["score"] > 0.99
+    assert min(judged(linear)) > 0.99
+
+
+def test_what_only_names_the_image_predicts_no_image_that_is_left_out(rng):
+    of_image = rng.dirichlet(np.ones(3), 20)[np.repeat(np.arange(20), 6)]
+    names = np.eye(20, dtype=np.float32)[np.repeat(np.arange(20), 6)]
+    assert cross_validated(names, of_image, images=IMAGES) < 0.05
+    by_tile = np.random.default_rng(0).permutation(IMAGES)  # leaving tiles out instead would be fooled
+    assert cross_validated(names, of_image, images=by_tile) > 0.9
 
 
 def test_val_chooses_and_test_is_only_scored(rng):

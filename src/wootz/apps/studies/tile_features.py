@@ -27,8 +27,8 @@ def make_features(
     tiles : TileSet
     params : dict
         ``set``, ``features`` (random, a method of `wootz pretrain`, or hand-made), ``seed``, ``encoder``;
-        ``steps``, ``batch_size`` and ``precision`` of a training; ``own``: other options of some methods, by
-        name.
+        ``steps``, ``batch_size`` and ``precision`` of a training; ``own``: other options of some features, by
+        name, among them ``method`` where the name is none of a method, and ``block`` of the sampling.
     folder : Path
         Of the training, which goes on where it was stopped.
 
@@ -46,12 +46,14 @@ def make_features(
     from wootz.encoders import build_encoder, load_encoder
     from wootz.ssl import embed_arrays
     from wootz.ssl.pretraining import pretrain_tiles
+    from wootz.ssl.selection import tile_groups
 
     own = params.get("own", {}).get(name, {})
     encoder = own.get("encoder", params["encoder"])
     if name == "random":
         return embed_arrays(pixels, build_encoder(encoder, generator_seed=params["seed"])), {}
-    result = pretrain_tiles(tiles, _options(tiles, params | own, side_px=pixels.shape[-1]), folder=folder)
+    options = _options(tiles, params | own, side_px=pixels.shape[-1])
+    result = pretrain_tiles(tiles, options, folder=folder, groups=tile_groups(tiles, options.sampling))
     facts = {
         "rankme": result.rankme,
         "loss_first": result.loss_first,
@@ -67,13 +69,14 @@ def _options(tiles: TileSet, params: dict[str, Any], *, side_px: int) -> Any:
 
     batch_size = min(params["batch_size"], len(tiles))
     options = PretrainConfig(
-        method=method_options(params["features"]),
+        method=method_options(params.get("method", params["features"])),
         encoder=params["encoder"],
         batch_size=batch_size,
         epochs=-(-params["steps"] // (len(tiles) // batch_size)),
         precision=params["precision"],
         seed=params["seed"],
     )
+    options.sampling.block = params.get("block", 1)
     options.augment.out_px = min(options.augment.out_px, side_px)
     for key, value in VIEWS.get(params["set"], {}).items():
         setattr(options.augment, key, value)
