@@ -3,8 +3,8 @@
 A cell trains one method on the tiles of one public set, without labels, and judges the frozen features on the
 set's fixed splits: by their nearest neighbours where images have classes, by ridge regression of the phase
 fractions of each tile where they have masks. Options of the judges are chosen on val, figures are of test.
-Where a test split is of few images, one odd image decides; so phase fractions are also predicted for images that
-are left out of train and val in turn.
+Where a test split is of few images, one odd image decides; so phase fractions are also predicted for images
+that are left out of train and val in turn.
 """
 
 from pathlib import Path
