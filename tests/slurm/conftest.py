@@ -38,6 +38,7 @@ SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=200000
 NodeName=localhost NodeAddr=127.0.0.1 CPUs=4 RealMemory=4000 State=UNKNOWN
 PartitionName=short Nodes=localhost Default=YES MaxTime=INFINITE State=UP
+PartitionName=hour Nodes=localhost MaxTime=60 State=UP
 """
 
 

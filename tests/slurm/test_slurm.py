@@ -46,6 +46,26 @@ def test_shards_run_as_jobs_and_come_to_what_one_process_finds(archive, slurm):
     assert tiles.cluster_here.tolist() == tiles.cluster_slurm.tolist()
 
 
+def test_jobs_that_no_partition_will_ever_start_are_told_of(archive, slurm):
+    ids = archive.tile_table.tile_id
+    features = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
+    archive.add_embedding("toy", ids, features, {"encoder_fingerprint": "planted"})
+    own = "method=hierarchical method.n_clusters=3 method.top=kmeans method.n_first=5 map=false"
+    jobs = "place=slurm partition=hour minutes=240 workers=1 memory_gb=1 cpus=1"
+    options = [*own.split(), *(f"method.jobs.{option}" for option in jobs.split())]
+    command = [WOOTZ, "cluster", str(archive.path), *options]
+    with subprocess.Popen(command, env=slurm, stderr=subprocess.PIPE, text=True) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "PartitionTimeLimit" in line:
+                assert "set it lower" in line
+                subprocess.run(["scancel", "--name=wootz"], env=slurm, check=True)
+        assert process.wait(120) == 2, lines
+    assert any("PartitionTimeLimit" in line for line in lines), lines
+    assert "left SLURM's queue without a result" in "".join(lines)
+
+
 def losses(path):
     """Return the losses of the one run of an archive, which is finished."""
     archive = Archive(path)
