@@ -8,6 +8,7 @@ map of twelve clouds, starts ``wootz explore`` and measures in the page; medians
 ready_ms   from the arrival of the coordinates to the first drawn map and cards, with the state fetched
 lasso_ms   from a closed lasso around most of the map to the drawn selection (7 times)
 redraw_ms  one frame with all points (15 times)
+server_peak_mib  largest resident memory of the server (Linux)
 sprite_ms  48 tiles that were never read before, as one sheet, from request to answer (7 times)
 """
 
@@ -65,7 +66,7 @@ def make_archive(path: Path, n_points: int) -> Archive:
     n_fields = -(-n_points // PER_FIELD)
     base = rng.integers(0, 256, (FIELD, FIELD), dtype=np.uint8)
     rows = [{"file": f"{i}.png", "specimen": f"S{i % 20}"} for i in range(n_fields)]
-    fields = (NewField(np.roll(base, 17 * i, axis=1) ^ np.uint8(i), row) for i, row in enumerate(rows))
+    fields = (NewField(np.roll(base, 17 * i, axis=1) ^ np.uint8(i % 256), row) for i, row in enumerate(rows))
     archive.add_images(fields)
     archive.write_tiles(TILE, STRIDE)
     table = archive.tile_table
@@ -98,6 +99,8 @@ def main() -> None:
                 page.wait_for_selector("body[data-ready=true]")
                 found = page.evaluate(MEASURE)
                 found |= page.evaluate(SPRITES, found["points"])
+                peak = Path(f"/proc/{server.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+                found["server_peak_mib"] = int(peak) / 1024
                 page.screenshot(path=str(Path(tempfile.gettempdir()) / "wootz-explorer-benchmark.png"))
                 browser.close()
         finally:

@@ -302,6 +302,53 @@ def test_the_map_finds_points_and_the_lasso_agrees_with_a_slow_one(served, brows
     assert set(found) - near == slow - near
 
 
+def test_filters_hold_for_map_cards_grid_and_actions(served, browser):
+    ana = Person(browser, served, "Ana")
+    ana.open()
+    page, ids = ana.page, served.workspace.tiles.tile_ids
+    frame = served.workspace.tiles.columns(["specimen", "outlier_toy"])
+    band = served.workspace.clusters.numbers
+    of_s1 = frame["specimen"].eq("S1").to_numpy()
+
+    def choose(column, work):
+        page.keyboard.press("f")
+        page.wait_for_selector("#filter-by[open]")
+        page.select_option("#filter-column", column)
+        work()
+        page.click("#filter-by button.main")
+        page.wait_for_selector(f"#filters .chip:has-text('{column}')")
+
+    page.focus("#grid")
+    choose("specimen", lambda: page.select_option("#filter-values", "S1"))
+    n = int((of_s1 & (band == 0)).sum())
+    assert page.inner_text("#filters .soft") == f"{of_s1.sum()} of {len(ids)} tiles"
+    assert f"{n} of {(band == 0).sum()} tiles" in page.inner_text('.card[data-key="0"]')
+    assert page.inner_text("#focus-text").startswith(f"{n} of {(band == 0).sum()} tiles, filtered")
+    ana.name_tiles("pore")
+    assert set(served.state().verdicts("Ana")) == set(ids[of_s1 & (band == 0)])
+    ana.lasso([(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
+    assert page.inner_text("#focus-text").startswith(f"{of_s1.sum()} tiles")
+
+    # a range on top, which a reload remembers; then one chip after the other is clicked away
+    middle = float(frame["outlier_toy"].median())
+    choose("outlier_toy", lambda: page.fill("#filter-low", str(middle)))
+    both = of_s1 & (frame["outlier_toy"].to_numpy(np.float32) >= middle)
+    assert 0 < both.sum() < of_s1.sum()
+    assert page.inner_text("#filters .soft") == f"{both.sum()} of {len(ids)} tiles"
+    page.reload()
+    ana.ready()
+    assert page.inner_text("#filters .soft") == f"{both.sum()} of {len(ids)} tiles"
+    page.click("#filters .chip:has-text('specimen')")
+    above = int((frame["outlier_toy"].to_numpy(np.float32) >= middle).sum())
+    words = f"'{above} of {len(ids)} tiles'"
+    ana.until(f"document.querySelector('#filters .soft').textContent === {words}")
+    page.click("#filters .chip")
+    ana.until("document.getElementById('filters').hidden")
+    ana.lasso([(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
+    assert page.inner_text("#focus-text").startswith(f"{len(ids)} tiles")
+    assert ana.errors == []
+
+
 def inside(x, y, corners):
     """Even-odd rule, edge by edge."""
     odd = False

@@ -1,7 +1,7 @@
 // A card for each cluster, as the expert edited them: what is typical, where it ends, what does not belong.
 
 import { groupColour, verdictColour } from "./colours.js";
-import { app, clusterName, verdictName } from "./store.js";
+import { app, clusterName, keptByGroup, verdictName } from "./store.js";
 import { drawTile } from "./thumbs.js";
 
 /** Shares of the verdicts in each group: [{code, n}], most first. */
@@ -24,18 +24,21 @@ export function orderedCards(order) {
 }
 
 export function drawCards(box, order, { onFocus, onTick }) {
-  const done = verdictsByGroup(), top = box.scrollTop;
-  box.replaceChildren(...orderedCards(order).map((card) => makeCard(card, done[app.groups.indexOf(card.key)] || [], onFocus, onTick)));
+  const done = verdictsByGroup(), kept = keptByGroup(), top = box.scrollTop;
+  box.replaceChildren(...orderedCards(order).map((card) => {
+    const at = app.groups.indexOf(card.key);
+    return makeCard(card, done[at] || [], { n: kept ? kept[at] : card.n, onFocus, onTick });
+  }));
   box.scrollTop = top;
 }
 
-function makeCard(card, done, onFocus, onTick) {
-  const box = element("div", "card");
+function makeCard(card, done, { n: kept, onFocus, onTick }) {
+  const box = element("div", kept ? "card" : "card left-out");
   box.setAttribute("role", "listitem");
   box.tabIndex = 0;
   box.dataset.key = card.key;
   if (app.focus.kind === "cluster" && app.focus.key === card.key) box.setAttribute("aria-current", "true");
-  box.append(head(card, done, onTick));
+  box.append(head(card, done, { kept, onTick }));
   if (card.badges.length) {
     const badges = element("div", "badges");
     badges.append(...card.badges.map((text) => element("span", "", text)));
@@ -62,7 +65,7 @@ function makeCard(card, done, onFocus, onTick) {
   return box;
 }
 
-function head(card, done, onTick) {
+function head(card, done, { kept, onTick }) {
   const line = element("div", "card-head"), tick = element("input"), swatch = element("i", "swatch");
   tick.type = "checkbox";
   tick.checked = app.ticked.has(card.key);
@@ -71,7 +74,7 @@ function head(card, done, onTick) {
   swatch.style.background = groupColour(app.groups.indexOf(card.key));
   const said = done.length && done[0].n > card.n / 2 ? verdictName(done[0].code) : "", own = clusterName(card.key);
   const name = said ? `${said} (${own.replace("Cluster ", "")})` : own;
-  const facts = [`${card.n} tiles`];
+  const facts = [kept < card.n ? `${kept} of ${card.n} tiles` : `${card.n} tiles`];
   if (card.stability !== null && card.stability !== undefined) facts.push(`stab. ${card.stability.toFixed(2)}`);
   line.append(tick, swatch, element("strong", "", name), element("span", "soft", facts.join(" · ")));
   return line;

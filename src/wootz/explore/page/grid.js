@@ -61,7 +61,8 @@ export class Grid {
     if (!this.rows.length && !this.box.querySelector(".empty")) {
       const empty = document.createElement("p");
       empty.className = "empty";
-      empty.textContent = app.onlyOpen ? "Nothing left to do here." : "Choose a cluster on the left, or draw around tiles on the map.";
+      empty.textContent = app.kept && app.focus.rows.length ? "No tile here passes the filters." : app.onlyOpen
+        ? "Nothing left to do here." : "Choose a cluster on the left, or draw around tiles on the map.";
       this.box.append(empty);
     }
     if (this.rows.length) this.box.querySelector(".empty")?.remove();

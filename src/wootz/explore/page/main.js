@@ -7,6 +7,7 @@ import { drawCards, element, orderedCards } from "./cards.js";
 import { CONSENSUS, showAgreement } from "./agreement.js";
 import { askExpert, drawClasses, showHistory } from "./classes.js";
 import { isDark } from "./colours.js";
+import { connectFilters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { colourChoices, colouring, drawLegend, loadColumn, progressWords } from "./legend.js";
 import { MapView } from "./map.js";
@@ -50,7 +51,8 @@ function drawFocus() {
   app.onlyOpen = $("only-open").checked;
   const open = (rows) => {
     const found = app.onlyOpen ? rows.filter((row) => !app.verdict[row]) : rows;
-    return app.pictured ? found.filter((row) => app.pictured[row]) : found;
+    return app.pictured || app.kept
+      ? found.filter((row) => (!app.pictured || app.pictured[row]) && (!app.kept || app.kept[row])) : found;
   };
   app.shown = open(focus.rows);
   const compare = focus.kind === "compare";
@@ -78,7 +80,8 @@ function drawFocus() {
 function drawChosen() {
   const n = app.picked.size, all = app.shown.length;
   const every = app.focus.rows.length + (app.focus.other || []).length;
-  const some = app.pictured && all < every ? `${all} of ${every} tiles, those with pictures` : `${all} tiles`;
+  const why = [app.kept && "filtered", app.pictured && "those with pictures"].filter(Boolean).join(", ");
+  const some = why && all < every ? `${all} of ${every} tiles, ${why}` : `${all} tiles`;
   $("focus-text").textContent = [some, n ? `${n} picked` : "", app.focus.text || ""].filter(Boolean).join(" · ");
   const one = app.focus.kind === "audit" ? "this tile" : app.focus.kind === "settle" ? "picked tiles" : "";
   const what = n ? `${n} picked` : all && one ? one : all ? `all ${all}` : "";
@@ -306,7 +309,7 @@ function connectKeys() {
     else work = { j: () => step(1), k: () => step(-1), n: () => $("name").focus(), "/": () => $("find").focus(), a: pickAll,
       escape: () => { app.picked.clear(); emit("picked"); }, x: () => judge("artefact"), b: () => judge("between"),
       delete: () => judge("clear"), s: () => trySplit(2), v: similarToChosen, g: mergeTicked, c: compare, l: () => tool("lasso"),
-      p: () => tool("pan"), 0: () => map.fit(), r: () => propose(app.lastClass || usedClasses()[0]?.key), "?": () => $("help").showModal(),
+      p: () => tool("pan"), f: () => $("filter").click(), 0: () => map.fit(), r: () => propose(app.lastClass || usedClasses()[0]?.key), "?": () => $("help").showModal(),
       u: () => { $("only-open").checked = !$("only-open").checked; drawFocus(); },
       t: () => { if (app.focus.kind === "cluster") { tick(app.focus.key, !app.ticked.has(app.focus.key)); drawState(); } } }[key];
     if (work) { e.preventDefault(); run(work); }
@@ -386,6 +389,7 @@ async function open() {
   const known = app.session.read_only ? app.session.expert : app.session.expert || remembered;
   app.expert = known || app.session.read_only ? known : await askExpert({ cancel: false });
   await start();
+  await connectFilters((error) => toast(error.message, { bad: true }));
   map.draw();
   performance.mark("wootz-ready");
   document.body.dataset.ready = "true";
@@ -393,6 +397,12 @@ async function open() {
 }
 
 on("state", () => run(stateChanged));
+on("filters", () => {
+  for (const row of [...app.picked]) if (app.kept && !app.kept[row]) app.picked.delete(row);
+  map.kept = app.kept;
+  drawState();
+  drawFocus();
+});
 on("picked", () => { grid.refresh(); second.refresh(); drawChosen(); drawMarks(); });
 on("here", () => { showPreview($("preview-canvas"), $("facts"), factor); drawMarks(); });
 on("merged split-done", () => focusFirst());

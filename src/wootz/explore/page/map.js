@@ -12,6 +12,7 @@ export class MapView {
     this.x = this.y = new Float32Array(0);
     this.colours = new Uint32Array(0); // of each point
     this.focus = null;                 // Uint8Array: 1 for points that stand out, or null for all
+    this.kept = null;                  // Uint8Array: 1 for points that are drawn, or null for all
     this.picked = [];
     this.here = -1;
     this.tool = "lasso";
@@ -95,11 +96,11 @@ export class MapView {
 
   /** Writes the word of each point whose focus is `which` (-1: of all) to the pixels of its disc. */
   paint(target, words, which, step) {
-    const { x, y, scale, left, top } = this, n = x.length, focus = which < 0 ? null : this.focus;
+    const { x, y, scale, left, top, kept } = this, n = x.length, focus = which < 0 ? null : this.focus;
     const { width, height } = this.canvas, radius = this.radius, margin = Math.ceil(radius) + 1;
     const offsets = this.disc(radius, width), nOffsets = offsets.length, right = width - margin, bottom = height - margin;
     for (let i = 0; i < n; i += step) {
-      if (focus !== null && focus[i] !== which) continue;
+      if ((focus !== null && focus[i] !== which) || (kept !== null && kept[i] === 0)) continue;
       const c = (x[i] * scale + left) | 0, r = (top - y[i] * scale) | 0; // NaN becomes 0, outside
       if (c < margin || r < margin || c >= right || r >= bottom) continue;
       const at = r * width + c, word = words[i];
@@ -184,8 +185,9 @@ export class MapView {
     pen.closePath();
     pen.fill("evenodd");
     const area = new Uint32Array(pen.getImageData(0, 0, width, height).data.buffer);
-    const { x, y, scale, left, top } = this, rows = [];
+    const { x, y, scale, left, top, kept } = this, rows = [];
     for (let i = 0; i < x.length; i++) {
+      if (kept !== null && kept[i] === 0) continue;
       const c = (x[i] * scale + left) | 0, r = (top - y[i] * scale) | 0;
       if (c >= 0 && r >= 0 && c < width && r < height && x[i] === x[i] && area[r * width + c] >>> 24 > 127) rows.push(i);
     }

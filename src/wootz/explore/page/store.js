@@ -11,6 +11,7 @@ export const app = {
   shown: [],            // rows of the focus after "to do only"
   picked: new Set(),    // rows that are marked in the grid
   ticked: new Set(),    // keys of clusters
+  filters: [], kept: null, // what the tiles shown must be, and 1 for those that are
   pictured: null,       // in a copy to look at: 1 for rows with a picture
   here: -1,             // the row in the preview
   lastClass: "",
@@ -59,6 +60,14 @@ export function rowsOfGroup(key) {
   const code = app.groups.indexOf(key), rows = [];
   if (code >= 0) for (let i = 0; i < app.group.length; i++) if (app.group[i] === code) rows.push(i);
   return rows;
+}
+
+/** Tiles that pass the filters, of each group; null without filters. */
+export function keptByGroup() {
+  if (!app.kept) return null;
+  const counts = new Int32Array(app.groups.length);
+  for (let i = 0; i < app.group.length; i++) if (app.group[i] >= 0) counts[app.group[i]] += app.kept[i];
+  return counts;
 }
 
 export function rowsOfVerdict(code) {
