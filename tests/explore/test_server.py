@@ -314,6 +314,15 @@ def test_archives_without_clusters_or_embedding_say_what_to_run(tmp_path):
         open_desk(empty, ExploreConfig(clusters="nope"))
 
 
+def test_more_tiles_than_a_page_can_hold_are_refused(archive, monkeypatch):
+    n = len(archive.tile_table)
+    monkeypatch.setattr("wootz.explore.run_explore.TILES_MAX", n)
+    assert open_desk(archive, ExploreConfig()).workspace.n == n
+    monkeypatch.setattr("wootz.explore.run_explore.TILES_MAX", n - 1)
+    with pytest.raises(WootzError, match=f"has {n} tiles, more than a page can hold.*stride_px"):
+        open_desk(archive, ExploreConfig())
+
+
 def test_labels_go_into_the_tiles_table_and_leave_it_again(client, archive, workspace):
     do(client, "define", **{"class": "pore"}, name="Pore")
     do(client, "name", **{"class": "pore"}, rows=[4, 5])

@@ -21,6 +21,7 @@ from wootz.explore.workspace import Workspace
 from wootz.progress import say
 
 ADDRESS = "127.0.0.1"
+TILES_MAX = 20_000_000
 PAGES = (".html", ".htm")
 
 
@@ -119,6 +120,12 @@ def open_desk(archive: Any, cfg: ExploreConfig) -> Desk:
     if tiles is None or not len(tiles):
         raise WootzError(
             f"{archive.path} holds no tiles to look at; ingest images: `wootz ingest {archive.path} FOLDER`."
+        )
+    if len(tiles) > TILES_MAX:
+        raise WootzError(
+            f"{archive.path} has {len(tiles):,} tiles, more than a page can hold ({TILES_MAX:,}; ten million "
+            "take 8 GiB of memory here and 1 GiB in the browser). Ingest a part of the images, or with a larger "
+            "stride_px, into an archive of its own, name its tiles, and let `wootz predict` name the rest."
         )
     workspace = Workspace(tiles, load_clusters(tiles, cfg))
     workspace.set_torn_line_aside()
