@@ -124,7 +124,7 @@ def open_desk(archive: Any, cfg: ExploreConfig) -> Desk:
     if len(tiles) > TILES_MAX:
         raise WootzError(
             f"{archive.path} has {len(tiles):,} tiles, more than a page can hold ({TILES_MAX:,}; ten million "
-            "take 8 GiB of memory here and 1 GiB in the browser). Ingest a part of the images, or with a larger "
+            "take 8 GiB of memory). Ingest a part of the images, or with a larger "
             "stride_px, into an archive of its own, name its tiles, and let `wootz predict` name the rest."
         )
     workspace = Workspace(tiles, load_clusters(tiles, cfg))
