@@ -2,13 +2,36 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from wootz import storage
 from wootz.errors import WootzError
 from wootz.progress import say
+
+WAIT_S = 5.0
+
+
+@contextmanager
+def alone(lock: Path, *, what: str) -> Iterator[None]:
+    """Do something that no two processes may do at a time; whoever comes second waits, and says for what.
+
+    Parameters
+    ----------
+    lock : Path
+        A file for the lock; made when missing.
+    what : str
+        What the other process does, to follow "waiting for another process that".
+    """
+    while (held := storage.try_lock(lock)) is None:
+        say(f"waiting for another process that {what} ...")
+        time.sleep(WAIT_S)
+    try:
+        yield
+    finally:
+        storage.unlock(held)
 
 
 class Steps:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wootz import __version__, storage
+from wootz.apps.steps import alone
 from wootz.apps.study_grid import Experiment, Params, cell_id
 from wootz.manifest import now
 from wootz.progress import say
@@ -21,7 +22,6 @@ from wootz.progress import say
 PACKAGES = ("numpy", "torch", "lightly", "faiss-cpu", "scikit-learn", "segmentation-models-pytorch")
 MAX_CRASHES = 3
 QUIET_S = 2.0
-WAIT_S = 5.0
 
 
 @dataclass
@@ -186,13 +186,8 @@ def _prepare(store: CellStore, experiment: Experiment, fixed: Params) -> Path | 
         return None
     shared = store.folder / "shared"
     shared.mkdir(exist_ok=True)
-    while (lock := storage.try_lock(store.folder / ".lock")) is None:
-        say("waiting for another process that prepares this study ...")
-        time.sleep(WAIT_S)
-    try:
+    with alone(store.folder / ".lock", what="prepares this study"):
         _prepare_once(store, experiment.prepare, fixed, shared=shared)
-    finally:
-        storage.unlock(lock)
     return shared
 
 

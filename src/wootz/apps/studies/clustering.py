@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 
 from wootz import storage
+from wootz.apps.steps import alone
 from wootz.apps.studies.clustering_cells import cluster_rows, name_some_rows
 from wootz.apps.studies.micrographs import find_set, ingest_one
 from wootz.apps.studies.tile_classes import mask_classes, rendered_classes
 from wootz.apps.studies.tile_features import HANDMADE, make_features
 from wootz.archive import Archive
-from wootz.progress import say
 from wootz.tiles import TileSet
 
 TRUTH = "truth"
 FIGURES = ("accuracy", "purity", "nmi", "ari", "rare_f1")
-WAIT_S = 5.0
 
 
 def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]:
@@ -129,16 +128,11 @@ def features_of(tiles: TileSet, params: dict[str, Any], *, folder: Path) -> tupl
     name, seed = params["features"], params["seed"]
     own = folder / (name if name in HANDMADE else f"{name}_{seed}")
     own.mkdir(parents=True, exist_ok=True)
-    while (lock := storage.try_lock(own / ".lock")) is None:
-        say(f"waiting for another process that makes the features {own.name} ...")
-        time.sleep(WAIT_S)
-    try:
+    with alone(own / ".lock", what=f"makes the features {own.name}"):
         if not (own / "facts.json").exists():
             features, facts = make_features(tiles, params, folder=own)
             np.save(own / "features.npy", features)
             storage.write_json(own / "facts.json", facts)  # last: it marks the features as complete
-    finally:
-        storage.unlock(lock)
     facts = json.loads((own / "facts.json").read_text())
     source = "" if name in HANDMADE else f"random:{params['encoder']}"
     if "checkpoint" in facts:

@@ -11,7 +11,7 @@ import numpy as np
 
 import wootz
 from wootz.apps import chain
-from wootz.apps.steps import Steps
+from wootz.apps.steps import Steps, alone
 from wootz.apps.studies.micrographs import TILE_PX, find_set, ingest_sets
 from wootz.apps.studies.segmenting import image_ids, score_masks, segment_quick_pick, segment_wootz
 from wootz.archive import Archive
@@ -23,7 +23,7 @@ PRETRAINED = {"real": 0.0, "synthetic": 1.0, "real_and_synthetic": 0.5}
 
 
 def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]:
-    """Ingest the sets and rendered fields into one archive and pretrain on each kind of tiles.
+    """Ingest the sets and rendered fields into one archive; the first cell of a start pretrains for it.
 
     Parameters
     ----------
@@ -34,19 +34,10 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     data : str
         Folder with the public sets and splits.json.
     """
-    wanted = {key: fixed[key] for key in ("pretrain_steps", "n_rendered", "method")}
-    steps = Steps(folder / "steps", wanted | {"encoder": ENCODER, "tile_px": TILE_PX})
-    figures = {
-        "ingest": steps.do(
-            "ingest", "Ingesting six sets and rendered fields", lambda: _ingest(Path(data), folder, fixed)
-        )
-    }
-    archive = wootz.open(folder / "archive")
-    for name, frac in PRETRAINED.items():
-        figures[name] = steps.do(
-            name, f"Pretraining ({name})", lambda frac=frac: _pretrain(archive, fixed, synthetic_frac=frac)
-        )
-    return figures | {"seconds": steps.seconds}
+    figures = _steps(fixed, folder).do(
+        "ingest", "Ingesting six sets and rendered fields", lambda: _ingest(Path(data), folder, fixed)
+    )
+    return {"ingest": figures}
 
 
 def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any]:  # noqa: ARG001
@@ -56,7 +47,7 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     ----------
     params : dict
         ``set``, ``start`` (quick_pick, random, real, synthetic, real_and_synthetic), ``n_labels``, ``seed``
-        and ``steps`` of fine-tuning.
+        and ``steps`` of fine-tuning, and what `prepare` was given.
     folder : Path
     shared : Path
         Folder that `prepare` filled.
@@ -70,7 +61,7 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     if start == "quick_pick":
         masks = segment_quick_pick(archive, item, images=images, seed=seed)
     else:
-        encoder = f"random:{ENCODER}" if start == "random" else _checkpoint(shared, start)
+        encoder = f"random:{ENCODER}" if start == "random" else _pretrained(shared, params)
         steps = params["steps"]
         masks = segment_wootz(archive, item, images=images, encoder=encoder, seed=seed, steps=steps)
     return score_masks(archive, item, masks)
@@ -127,8 +118,18 @@ def _pretrain(archive: Archive, fixed: dict[str, Any], *, synthetic_frac: float)
     }
 
 
-def _checkpoint(shared: Path, start: str) -> str:
-    import json
+def _steps(fixed: dict[str, Any], shared: Path) -> Steps:
+    wanted = {key: fixed[key] for key in ("pretrain_steps", "n_rendered", "method")}
+    return Steps(shared / "steps", wanted | {"encoder": ENCODER, "tile_px": TILE_PX})
 
-    record = json.loads((shared / "steps" / f"{start}.json").read_text())
-    return str(shared / record["figures"]["encoder"])
+
+def _pretrained(shared: Path, params: dict[str, Any]) -> str:
+    """Return the encoder of a start; the first cell that wants it trains it, the others wait."""
+    start = params["start"]
+    with alone(shared / f"{start}.lock", what=f"pretrains ({start})"):
+        figures = _steps(params, shared).do(
+            start,
+            f"Pretraining ({start})",
+            lambda: _pretrain(wootz.open(shared / "archive"), params, synthetic_frac=PRETRAINED[start]),
+        )
+    return str(shared / figures["encoder"])

@@ -159,9 +159,9 @@ def cross_validated(features: np.ndarray, fractions: np.ndarray, *, images: np.n
     from sklearn.model_selection import GroupKFold, cross_val_predict
 
     folds = list(GroupKFold(min(N_FOLDS, len(np.unique(images)))).split(features, groups=images))
-    mean = cross_val_predict(DummyRegressor(), features, fractions, cv=folds)
+    mean = np.asarray(cross_val_predict(DummyRegressor(), features, fractions, cv=folds))
     found = (cross_val_predict(_ridge(ridge), features, fractions, cv=folds) for ridge in RIDGES)
-    return max(_r_squared(guess, fractions, instead=mean) for guess in found)
+    return max(_r_squared(np.asarray(guess), fractions, instead=mean) for guess in found)
 
 
 def _ridge(strength: float) -> Any:
