@@ -5,7 +5,15 @@ import dataclasses
 import pytest
 import torch
 
-from wootz.augment import CLEAN, AugmentConfig, draw_settings, no_changes, random_view, view_with
+from wootz.augment import (
+    CLEAN,
+    AugmentConfig,
+    draw_settings,
+    no_changes,
+    random_view,
+    random_views,
+    view_with,
+)
 from wootz.augment.config import ARTEFACT_PROBS
 from wootz.augment.parts import PART_FLOATS, one_thread_each, part_rows
 from wootz.augment.single import single_operations
@@ -123,6 +131,17 @@ def test_an_artefact_comes_as_often_as_its_probability_says():
     tiles = torch.zeros(400, 1, 16, 16)
     views = random_view(tiles, cfg, generator=generator())
     assert float((views.abs().amax((1, 2, 3)) > 0).float().mean()) == pytest.approx(0.25, abs=0.06)
+
+
+def test_each_of_several_views_is_of_its_tile_and_differs_from_the_others():
+    n = 70  # two parts of each view
+    cfg = AugmentConfig(**{**STILL, "out_px": 64})
+    flat = torch.linspace(0, 1, n)[:, None, None, None].expand(n, 1, 80, 80)
+    views = random_views(flat, cfg, generator=generator(), n_views=3)
+    for view in views:
+        torch.testing.assert_close(view, flat[:, :, :64, :64], atol=1e-5, rtol=0)
+    first, second = random_views(torch.rand(n, 1, 80, 80), AugmentConfig(), generator=generator(), n_views=2)
+    assert (first - second).abs().amax((1, 2, 3)).min() > 0
 
 
 def test_parts_cover_every_sample_once_whatever_the_number_of_threads():

@@ -9,6 +9,7 @@ _EXPORTS = {
     "PRESETS": "presets",
     "preset": "presets",
     "random_view": "views",
+    "random_views": "views",
     "two_views": "views",
     "view_with": "views",
     "Settings": "settings",

@@ -1,5 +1,7 @@
 """Random views of each tile of a batch: the question that self-supervised learning asks."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -45,29 +47,40 @@ def two_views(
     >>> from wootz.augment import AugmentConfig, two_views
     >>> left, right = two_views(torch.rand(8, 1, 128, 128), AugmentConfig(), generator=torch.Generator())
     """
-    first = random_view(tiles, cfg, generator=generator, margin_px=margin_px)
-    return first, random_view(tiles, cfg, generator=generator, margin_px=margin_px)
+    first, second = random_views(tiles, cfg, generator=generator, margin_px=margin_px, n_views=2)
+    return first, second
 
 
-def random_view(
+def random_view(tiles: Tensor, cfg: AugmentConfig, *, generator: torch.Generator, **options: Any) -> Tensor:
+    """Draw one view of each tile; see `random_views`."""
+    return random_views(tiles, cfg, generator=generator, n_views=1, **options)[0]
+
+
+def random_views(
     tiles: Tensor,
     cfg: AugmentConfig,
     *,
     generator: torch.Generator,
+    n_views: int,
     margin_px: int = 0,
     pixel_size_nm: Tensor | None = None,
     rendered: Tensor | None = None,
-) -> Tensor:
-    """Draw one view of each tile; see `two_views`.
+) -> tuple[Tensor, ...]:
+    """Draw so many independent views of each tile, faster together than one after the other.
 
     Parameters
     ----------
     tiles, cfg, generator, margin_px
         As in `two_views`.
+    n_views : int, >= 1
     pixel_size_nm : (B,) float, optional
         Size of the tiles' pixels, NaN where unknown, for ``scale_min_nm`` and ``scale_max_nm``.
     rendered : (B,) bool, optional
         Which tiles are rendered: looks are then exchanged between real and rendered ones only.
+
+    Returns
+    -------
+    n_views tensors (B, 1, out_px, out_px) float32
 
     Raises
     ------
@@ -83,14 +96,14 @@ def random_view(
         )
     with one_thread_each() as n_threads:
         settings = draw_settings(
-            len(tiles),
+            n_views * len(tiles),
             (height, width),
             cfg,
             generator=generator,
-            pixel_size_nm=pixel_size_nm,
-            rendered=rendered,
+            pixel_size_nm=None if pixel_size_nm is None else pixel_size_nm.repeat(n_views),
+            rendered=None if rendered is None else rendered.repeat(n_views),
         )
-        return view_with(tiles, settings, cfg, generator=generator, n_threads=n_threads)
+        return view_with(tiles, settings, cfg, generator=generator, n_threads=n_threads).chunk(n_views)
 
 
 def view_with(
@@ -108,7 +121,7 @@ def view_with(
     tiles : (B, 1, H, W) float32
         With their margin, on any device.
     settings : Settings
-        Of B views.
+        Of B views, or of k B views: those of all tiles, then those of all tiles again.
     cfg : AugmentConfig
         Its ``out_px`` and ``poisson_dose_max``; the rest stands in the settings.
     generator : torch.Generator
@@ -118,7 +131,7 @@ def view_with(
 
     Returns
     -------
-    (B, 1, out_px, out_px) float32
+    (k B, 1, out_px, out_px) float32
         Clipped to [-1, 2].
 
     Notes
@@ -131,16 +144,18 @@ def view_with(
     does not depend on the number of threads.
     """
     with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):  # bfloat16 would cut grey levels
-        on_cpu = tiles.device.type == "cpu"
-        rows = part_rows(len(tiles), cfg.out_px**2) if on_cpu else [slice(0, len(tiles))]
+        on_cpu, n = tiles.device.type == "cpu", len(tiles)
+        parts = part_rows(n, cfg.out_px**2) if on_cpu else [slice(0, n)]
+        rows = [slice(at + p.start, at + p.stop) for at in range(0, len(settings), max(n, 1)) for p in parts]
         seeds = torch.randint(2**62, (len(rows),), generator=generator).tolist()
-        size = (len(tiles), 1, cfg.out_px, cfg.out_px)
+        size = (len(settings), 1, cfg.out_px, cfg.out_px)
         windows = torch.empty(size, dtype=tiles.dtype, device=tiles.device)
         views = torch.empty_like(windows)
 
         def look(i: int) -> None:
             with torch.no_grad():  # a mode of the thread
-                windows[rows[i]] = sample_affine(tiles[rows[i]], settings.affine[rows[i]], out_px=cfg.out_px)
+                own = tiles[parts[i % len(parts)]]
+                windows[rows[i]] = sample_affine(own, settings.affine[rows[i]], out_px=cfg.out_px)
 
         def record(i: int) -> None:
             with torch.no_grad():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wootz.augment.config import AugmentConfig
-from wootz.augment.views import random_view
+from wootz.augment.views import random_views
 from wootz.ssl.facts import TileFacts
 
 
@@ -51,15 +51,23 @@ class TileBatch:
         (B, 1, out_px, out_px) float32, channels last
         """
         cfg = replace(self.augment, **changes) if changes else self.augment
-        tiles = self._neighbours() if self.shift_px else self.tiles
-        margin_px = self.margin_px - self.shift_px
-        known: dict[str, Tensor] = {} if self.facts is None else vars(self.facts)
-        view = random_view(tiles, cfg, generator=self.generator, margin_px=margin_px, **known)
-        return view.to(memory_format=torch.channels_last)
+        return self._views(cfg, 1)[0]
 
     def two_views(self) -> tuple[Tensor, Tensor]:
         """Draw two independent views of each tile."""
-        return self.view(), self.view()
+        if self.shift_px:
+            return self.view(), self.view()
+        first, second = self._views(self.augment, 2)
+        return first, second
+
+    def _views(self, cfg: AugmentConfig, n_views: int) -> list[Tensor]:
+        tiles = self._neighbours() if self.shift_px else self.tiles
+        margin_px = self.margin_px - self.shift_px
+        known: dict[str, Tensor] = {} if self.facts is None else vars(self.facts)
+        views = random_views(
+            tiles, cfg, generator=self.generator, n_views=n_views, margin_px=margin_px, **known
+        )
+        return [view.to(memory_format=torch.channels_last) for view in views]
 
     def _neighbours(self) -> Tensor:
         """Cut a window near each tile, with the rest of the margin around it."""
