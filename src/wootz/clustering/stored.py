@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wootz.clustering.config import cluster_column
+from wootz.clustering.config import GraphConfig, cluster_column
 from wootz.clustering.preparation import Preparation
 from wootz.clustering.preprocess import Projection
 from wootz.clustering.standardise import Standardisation
 from wootz.errors import WootzError
 from wootz.storage import write_json, write_npz, write_parquet
 
-FACTS, ARRAYS, MEMBERS = "model.json", "model.npz", "members.parquet"
+FACTS, ARRAYS, MEMBERS, SMALL = "model.json", "model.npz", "members.parquet", "small_groups.npz"
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,9 @@ def save_clustering(
 ) -> None:
     """Write what `wootz assign` needs of a clustering into its run, before its columns are committed.
 
+    The graph method also leaves its small groups and the tree that joins them, ``small_groups.npz``,
+    row-aligned with ``members.parquet``: the explorer takes clusters apart along it.
+
     Parameters
     ----------
     tiles : TileSet
@@ -100,6 +103,10 @@ def save_clustering(
 
         made = {"encoder_fingerprint": encoder_fingerprint(folder / ENCODER_FILE)}
     sure = np.ones(len(found.labels), bool) if found.membership is None else found.membership > 0
+    if isinstance(cfg.method, GraphConfig) and found.discovery is not None:
+        small = found.discovery.hierarchy
+        arrays = {"groups": small.leaves.astype(np.int32), "linkage": small.tree.linkage}
+        write_npz(folder / SMALL, arrays)
     _write(
         StoredClustering(
             name=name,

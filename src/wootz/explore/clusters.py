@@ -26,6 +26,7 @@ class Clusters:
     features : (N, D) float32, or None.
     positions : (N, 2) float32 on the map, x to the right and y up, NaN where a tile is not on it; or None.
     cards : what ``wootz cluster`` wrote on each cluster, by number.
+    folders : of the runs that made clusterings of this name, newest first.
     hints : what is missing, and the command that makes it.
     """
 
@@ -37,6 +38,7 @@ class Clusters:
     positions: np.ndarray | None
     cards: dict[int, dict[str, Any]]
     hints: tuple[str, ...]
+    folders: tuple[Path, ...] = ()
 
 
 def load_clusters(tiles: Any, cfg: ExploreConfig) -> Clusters:
@@ -77,6 +79,7 @@ def load_clusters(tiles: Any, cfg: ExploreConfig) -> Clusters:
         positions=positions,
         cards=_cards(archive, name, numbers=numbers),
         hints=tuple(hints),
+        folders=tuple(_runs(archive, name)),
     )
 
 

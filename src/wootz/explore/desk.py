@@ -12,6 +12,7 @@ from wootz.explore.consensus import CONSENSUS, agreement, opinions
 from wootz.explore.groups import exemplars, group_names, rows_by_code, spread
 from wootz.explore.history import describe
 from wootz.explore.likeness import nearest, proposals, taken_apart
+from wootz.explore.parts import Parts
 from wootz.explore.pictures import Pictures
 from wootz.explore.points import category_codes, column, column_names, pack
 from wootz.explore.state import CLASS_PREFIX
@@ -50,6 +51,7 @@ class Desk:
         self._names = frame[["tile_id", "file"]].astype(str)
         self._columns = column_names(workspace.tiles)
         self.trainer = Trainer(workspace, images=self._images)
+        self.parts = Parts(workspace, images=self._images, spread_by=self._spread)
         self._cards: dict[str, list[dict[str, Any]]] = {}
 
     def session(self) -> dict[str, Any]:

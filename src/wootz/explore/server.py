@@ -18,6 +18,7 @@ from wootz.explore.config import ExploreConfig
 from wootz.explore.desk import Desk
 from wootz.explore.formats import FORMATS, media_type
 from wootz.explore.guard import Guard, TooLargeError
+from wootz.explore.parts import PARTS_MAX
 from wootz.explore.snapshot import snapshot
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -83,6 +84,9 @@ def _data_routes(desk: Desk) -> list[Route]:
         "column": lambda q: desk.column(q.get("name", "")),
         "state": lambda q: desk.state(_expert(q)),
         "cards": lambda q: desk.cards(_expert(q)),
+        "parts": lambda q: desk.parts.of(
+            _expert(q), q.get("group", ""), n_parts=_number(q.get("n"), "n", high=PARTS_MAX)
+        ),
         "history": lambda q: desk.history(_expert(q), n=_number(q.get("n", "200"), "n", high=10_000)),
         "context": context,
         "agreement": lambda _: desk.agreement(),
