@@ -48,6 +48,24 @@ def make_archive(path, *, clusters=True, embedding=True, n_images=3):
     return archive
 
 
+def make_clustered(path):
+    """Make an archive that `wootz cluster` has been through, and the heap of six that each tile is in."""
+    from wootz.clustering import ClusterConfig, GraphConfig, cluster
+
+    archive = make_archive(path, clusters=False, embedding=False, n_images=4)
+    tiles = archive.tiles()
+    heap = np.arange(len(tiles)) % 6
+    rng = np.random.default_rng(5)
+    centres = 3 * np.eye(6, 8) + np.repeat(np.eye(2, 8)[::-1] * 9, 3, axis=0)
+    features = (centres[heap] + rng.normal(0, 0.2, (len(tiles), 8))).astype(np.float32)
+    archive.add_embedding("toy", tiles.tile_ids.tolist(), features, {"encoder_fingerprint": "hand-made"})
+    method = GraphConfig(n_clusters=2, evidence=False, n_neighbors=8, leaf_resolution=3.0)
+    cfg = ClusterConfig(method=method, map=False, montages=False, cards=False, shortcuts=False)
+    cfg.keep_uninformative = True
+    cluster(tiles, cfg, run=archive.start_run("cluster", {}, seed=0, inputs={}))
+    return archive, heap
+
+
 def open_workspace(archive, **options):
     tiles = archive.tiles()
     return Workspace(tiles, load_clusters(tiles, ExploreConfig(**options)))

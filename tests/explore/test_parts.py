@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wootz.clustering import ClusterConfig, GraphConfig, cluster
 from wootz.explore.actions import ActionError
 from wootz.explore.config import ExploreConfig
 from wootz.explore.desk import Desk
@@ -13,7 +12,7 @@ from wootz.explore.run_explore import open_desk
 from wootz.explore.smallgroups import SmallGroups, joined, load_small_groups
 from wootz.storage import write_npz, write_parquet
 
-from .conftest import make_archive
+from .conftest import make_clustered
 
 TREE = np.array([[0, 3], [1, 2], [5, 4], [6, 7]])  # 5 = {0, 3}, 6 = {1, 2}, 7 = {0, 3, 4}, 8 = all
 
@@ -88,19 +87,7 @@ def test_damaged_files_count_as_none(tmp_path):
 
 @pytest.fixture
 def clustered(tmp_path):
-    """An archive that `wootz cluster` has been through, with features in six heaps."""
-    archive = make_archive(tmp_path / "a", clusters=False, embedding=False, n_images=4)
-    tiles = archive.tiles()
-    heap = np.arange(len(tiles)) % 6
-    rng = np.random.default_rng(5)
-    centres = 3 * np.eye(6, 8) + np.repeat(np.eye(2, 8)[::-1] * 9, 3, axis=0)
-    features = (centres[heap] + rng.normal(0, 0.2, (len(tiles), 8))).astype(np.float32)
-    archive.add_embedding("toy", tiles.tile_ids.tolist(), features, {"encoder_fingerprint": "hand-made"})
-    method = GraphConfig(n_clusters=2, evidence=False, n_neighbors=8, leaf_resolution=3.0)
-    cfg = ClusterConfig(method=method, map=False, montages=False, cards=False, shortcuts=False)
-    cfg.keep_uninformative = True
-    cluster(tiles, cfg, run=archive.start_run("cluster", {}, seed=0, inputs={}))
-    return archive, heap
+    return make_clustered(tmp_path / "a")
 
 
 def test_a_cluster_comes_apart_along_its_tree(clustered):

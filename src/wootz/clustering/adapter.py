@@ -47,10 +47,10 @@ def cluster(tiles: Any, cfg: ClusterConfig, *, run: Any) -> ClusterReport:
         Its folder receives ``cards.html``, ``overview.png``, ``cluster_*.png``, ``map.png``,
         ``shortcuts.png``, ``prototypes.parquet``, ``clusters.json``, and ``model.*`` and ``members.parquet``
         for `wootz.clustering.assign`; by the graph method ``small_groups.npz``, the tree that the explorer
-        takes clusters apart by; by methods that train ``encoder.pt`` and ``history.csv``; where the method knows them ``probabilities.parquet``; where the number of clusters
-        was looked for ``n_clusters.csv``, ``n_clusters.png`` and, by the graph method, ``resolutions.csv``
-        and ``suggestion.json``; with known classes ``confusion.png``, ``confusion.csv``, ``classes.csv`` and
-        ``map_truth.png``.
+        takes clusters apart by; by methods that train ``encoder.pt`` and ``history.csv``; where the method
+        knows them ``probabilities.parquet``; where the number of clusters was looked for ``n_clusters.csv``,
+        ``n_clusters.png`` and, by the graph method, ``resolutions.csv`` and ``suggestion.json``; with known
+        classes ``confusion.png``, ``confusion.csv``, ``classes.csv`` and ``map_truth.png``.
 
     Returns
     -------

@@ -92,7 +92,8 @@ export async function judge(op) {
 export async function mergeTicked() {
   const keys = app.groups.filter((key) => app.ticked.has(key));
   if (keys.length < 2) { toast("Tick at least two clusters to merge."); return; }
-  const rows = keys.slice(1).flatMap(rowsOfGroup);
+  const rows = keys.slice(1).flatMap(rowsOfGroup).filter((row) => !app.kept || app.kept[row]);
+  if (!rows.length) { toast("The filters leave nothing to merge."); return; }
   await act("merge", { into: keys[0], rows }, `Merged ${keys.map(clusterName).join(", ")}`);
   app.ticked.clear();
   emit("merged");

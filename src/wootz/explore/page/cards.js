@@ -23,22 +23,32 @@ export function orderedCards(order) {
   return cards;
 }
 
-export function drawCards(box, order, { onFocus, onTick }) {
-  const done = verdictsByGroup(), kept = keptByGroup(), top = box.scrollTop;
-  box.replaceChildren(...orderedCards(order).map((card) => {
-    const at = app.groups.indexOf(card.key);
-    return makeCard(card, done[at] || [], { n: kept ? kept[at] : card.n, onFocus, onTick });
+export function drawCards(box, order, { onFocus, onTick, onParts }) {
+  const done = verdictsByGroup(), kept = keptByGroup();
+  fillCards(box, orderedCards(order).map((card) => {
+    const at = app.groups.indexOf(card.key), own = clusterName(card.key);
+    return makeCard(card, { name: own, short: own.replace("Cluster ", ""), colour: groupColour(at), done: done[at] || [],
+      kept: kept ? kept[at] : card.n, ticked: app.ticked.has(card.key), onFocus, onTick, onParts,
+      current: app.focus.kind === "cluster" && app.focus.key === card.key });
   }));
-  box.scrollTop = top;
 }
 
-function makeCard(card, done, { n: kept, onFocus, onTick }) {
-  const box = element("div", kept ? "card" : "card left-out");
+/** Puts cards in the place of those that are there; what is in view and has the keyboard stays so. */
+export function fillCards(box, cards) {
+  const top = box.scrollTop, key = document.activeElement?.closest?.(".card")?.dataset.key;
+  box.replaceChildren(...cards);
+  box.scrollTop = top;
+  if (key !== undefined) box.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
+/** One card; `of` says how it is called, its colour, its verdicts, how many tiles pass the filters, and what a click does. */
+export function makeCard(card, of) {
+  const { done, kept, onFocus, onParts } = of, box = element("div", kept ? "card" : "card left-out");
   box.setAttribute("role", "listitem");
   box.tabIndex = 0;
   box.dataset.key = card.key;
-  if (app.focus.kind === "cluster" && app.focus.key === card.key) box.setAttribute("aria-current", "true");
-  box.append(head(card, done, { kept, onTick }));
+  if (of.current) box.setAttribute("aria-current", "true");
+  box.append(head(card, of));
   if (card.badges.length) {
     const badges = element("div", "badges");
     badges.append(...card.badges.map((text) => element("span", "", text)));
@@ -59,24 +69,29 @@ function makeCard(card, done, { n: kept, onFocus, onTick }) {
     bar.append(part);
   }
   box.append(bar);
-  box.title = spreadWords(card);
+  box.title = spreadWords(card, of.name);
+  if (onParts) {
+    const more = element("button", "small acts open-parts", "Parts");
+    more.title = `The small groups of ${of.name} (D)`;
+    more.addEventListener("click", (e) => { e.stopPropagation(); onParts(card.key); });
+    box.append(more);
+  }
   box.addEventListener("click", (e) => { if (e.target.type !== "checkbox") onFocus(card.key); });
   box.addEventListener("keydown", (e) => { if (e.key === "Enter" && e.target === box) onFocus(card.key); });
   return box;
 }
 
-function head(card, done, { kept, onTick }) {
+function head(card, { name: own, short, colour, done, kept, ticked, onTick }) {
   const line = element("div", "card-head"), tick = element("input"), swatch = element("i", "swatch");
   tick.type = "checkbox";
-  tick.checked = app.ticked.has(card.key);
-  tick.setAttribute("aria-label", `Tick ${clusterName(card.key)}`);
+  tick.checked = ticked;
+  tick.setAttribute("aria-label", `Tick ${own}`);
   tick.addEventListener("change", () => onTick(card.key, tick.checked));
-  swatch.style.background = groupColour(app.groups.indexOf(card.key));
-  const said = done.length && done[0].n > card.n / 2 ? verdictName(done[0].code) : "", own = clusterName(card.key);
-  const name = said ? `${said} (${own.replace("Cluster ", "")})` : own;
+  swatch.style.background = colour;
+  const said = done.length && done[0].n > card.n / 2 ? verdictName(done[0].code) : "";
   const facts = [kept < card.n ? `${kept} of ${card.n} tiles` : `${card.n} tiles`];
   if (card.stability !== null && card.stability !== undefined) facts.push(`stab. ${card.stability.toFixed(2)}`);
-  line.append(tick, swatch, element("strong", "", name), element("span", "soft", facts.join(" · ")));
+  line.append(tick, swatch, element("strong", "", said ? `${said} (${short})` : own), element("span", "soft", facts.join(" · ")));
   return line;
 }
 
@@ -91,8 +106,8 @@ function strip(rows, className, role) {
   return box;
 }
 
-function spreadWords(card) {
-  return [`${clusterName(card.key)}: ${card.n} tiles of ${card.n_images} images`].concat(Object.entries(card.spread)
+function spreadWords(card, name) {
+  return [`${name}: ${card.n} tiles of ${card.n_images} images`].concat(Object.entries(card.spread)
     .map(([name, values]) => `${name}: ${values.map(([value, n]) => `${value} (${n})`).join(", ")}`)).join("\n");
 }
 

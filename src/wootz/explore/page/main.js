@@ -11,6 +11,7 @@ import { connectFilters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { colourChoices, colouring, drawLegend, loadColumn, progressWords } from "./legend.js";
 import { MapView } from "./map.js";
+import { closeParts, connectParts, drawParts, openParts, partName, partsAreOld, rowsOfPart } from "./parts.js";
 import { drawPreview, showPreview } from "./preview.js";
 import { connectTraining, drawHead, loadHead } from "./training.js";
 import { app, clusterName, emit, on, rowsOfGroup, usedClasses } from "./store.js";
@@ -25,7 +26,7 @@ let asked = 0; // what was asked for last is shown, whichever answer comes last
 
 app.setFocus = (focus) => {
   asked += 1;
-  const again = app.focus.kind === focus.kind && app.focus.key === focus.key && focus.kind === "cluster";
+  const again = app.focus.kind === focus.kind && app.focus.key === focus.key && ["cluster", "part"].includes(focus.kind);
   app.focus = focus;
   if (!again) { app.picked.clear(); $("grid").scrollTop = 0; grid.at = 0; }
   drawFocus();
@@ -44,6 +45,13 @@ async function focusGroup(key) {
   const turn = ++asked, rows = await ordered(rowsOfGroup(key));
   if (turn !== asked) return;
   app.setFocus({ kind: "cluster", key, title: clusterName(key), rows, text: "typical first" });
+}
+
+async function focusPart(key) {
+  const turn = ++asked, { group, n } = app.parts, rows = await ordered(rowsOfPart(key));
+  if (turn !== asked) return;
+  app.setFocus({ kind: "part", key, title: `${clusterName(group)}, ${partName(key).toLowerCase()}`, rows, text: "typical first",
+    how: { group, parts: n } });
 }
 
 function drawFocus() {
@@ -73,7 +81,8 @@ function drawFocus() {
   map.redraw();
   for (const card of $("cards").children) {
     card.toggleAttribute("aria-current", false);
-    if (focus.kind === "cluster" && card.dataset.key === focus.key) card.setAttribute("aria-current", "true");
+    const shown = focus.kind === (app.parts ? "part" : "cluster") && card.dataset.key === focus.key;
+    if (shown) card.setAttribute("aria-current", "true");
   }
 }
 
@@ -121,17 +130,19 @@ function drawOffer() {
 }
 
 async function focusFirst() {
+  if (app.parts) { await focusPart(app.parts.keys[0]); return; }
   const cards = orderedCards($("cluster-order").value);
   if (cards.length) await focusGroup(cards[0].key);
   else app.setFocus({ kind: "none", title: "All tiles", rows: [...app.x.keys()] });
 }
 
 function step(by) {
-  const keys = orderedCards($("cluster-order").value).map((c) => c.key);
+  const { parts } = app, keys = parts ? parts.keys : orderedCards($("cluster-order").value).map((c) => c.key);
   if (!keys.length) return;
-  const at = app.focus.kind === "cluster" ? keys.indexOf(app.focus.key) : -1;
+  const at = app.focus.kind === (parts ? "part" : "cluster") ? keys.indexOf(app.focus.key) : -1;
   const key = keys[Math.min(Math.max(at + by, 0), keys.length - 1)];
-  focusGroup(key);
+  if (parts) focusPart(key);
+  else focusGroup(key);
   $("cards").querySelector(`[data-key="${CSS.escape(key)}"]`)?.scrollIntoView({ block: "nearest" });
 }
 
@@ -141,7 +152,7 @@ function tick(key, isTicked) {
 }
 
 function drawTicked() {
-  $("checked-bar").hidden = !app.ticked.size;
+  $("checked-bar").hidden = !app.ticked.size || Boolean(app.parts);
   $("checked-text").textContent = `${app.ticked.size} ticked`;
   $("merge").disabled = app.ticked.size < 2;
   $("compare").disabled = app.ticked.size !== 2;
@@ -155,7 +166,10 @@ async function compare() {
 }
 
 function drawState() {
-  drawCards($("cards"), $("cluster-order").value, { onFocus: focusGroup, onTick: tick });
+  $("parts-bar").hidden = !app.parts;
+  $("cluster-bar").hidden = Boolean(app.parts);
+  if (app.parts) drawParts($("cards"), { onFocus: focusPart });
+  else drawCards($("cards"), $("cluster-order").value, { onFocus: focusGroup, onTick: tick, onParts: openParts });
   drawClasses($("classes"));
   drawHead($("head"));
   drawTicked();
@@ -200,12 +214,31 @@ async function recolour() {
 
 /** After an action, of this window or another: the focus follows, the rest is drawn anew. */
 async function stateChanged() {
+  if (app.parts && !app.groups.includes(app.parts.group)) { closeParts(); return; } // it became other clusters
+  if (app.parts && partsAreOld()) { await openParts(app.parts.group, app.parts.n); return; }
   drawState();
   const { focus } = app;
   if (focus.kind === "cluster") {
     if (!app.groups.includes(focus.key)) focusFirst();
     else await focusGroup(focus.key);
   } else drawFocus();
+}
+
+/** Parts of a cluster were opened, taken apart anew, or left. */
+async function partsChanged() {
+  const { parts, focus } = app;
+  drawState();
+  if (parts) await focusPart(focus.kind === "part" && parts.keys.includes(focus.key) ? focus.key : parts.keys[0]);
+  else if (focus.kind !== "part") drawFocus();
+  else if (app.groups.includes(focus.how.group)) await focusGroup(focus.how.group);
+  else await focusFirst();
+}
+
+function toggleParts() {
+  if (app.parts) closeParts();
+  else if (app.focus.kind === "cluster") return openParts(app.focus.key);
+  else toast("Choose a cluster on the left first.");
+  return null;
 }
 
 function connectButtons() {
@@ -310,6 +343,7 @@ function connectKeys() {
       escape: () => { app.picked.clear(); emit("picked"); }, x: () => judge("artefact"), b: () => judge("between"),
       delete: () => judge("clear"), s: () => trySplit(2), v: similarToChosen, g: mergeTicked, c: compare, l: () => tool("lasso"),
       p: () => tool("pan"), f: () => $("filter").click(), 0: () => map.fit(), r: () => propose(app.lastClass || usedClasses()[0]?.key), "?": () => $("help").showModal(),
+      d: app.session.read_only ? undefined : toggleParts,
       u: () => { $("only-open").checked = !$("only-open").checked; drawFocus(); },
       t: () => { if (app.focus.kind === "cluster") { tick(app.focus.key, !app.ticked.has(app.focus.key)); drawState(); } } }[key];
     if (work) { e.preventDefault(); run(work); }
@@ -326,6 +360,7 @@ function connectMap() {
   map.onClick = (row) => {
     if (row < 0) return;
     app.here = row;
+    if (app.parts) closeParts();
     if (app.group[row] >= 0) focusGroup(app.groups[app.group[row]]).then(() => {
       const at = app.shown.indexOf(row);
       if (at >= 0) grid.go(at);
@@ -360,6 +395,7 @@ async function start() {
   $("expert").textContent = app.by ? `Consensus (${app.by})` : app.expert;
   $("expert").title = app.by ? "Click to go back to your own labels" : "Labels are kept under this name; click to change";
   $("expert").classList.toggle("main", Boolean(app.by));
+  app.parts = null; // of another person's cluster
   await refresh();
   await loadHead();
   await focusFirst(); // a key pressed before it would act on nothing
@@ -403,9 +439,11 @@ on("filters", () => {
   drawState();
   drawFocus();
 });
+on("parts", () => run(partsChanged));
 on("picked", () => { grid.refresh(); second.refresh(); drawChosen(); drawMarks(); });
 on("here", () => { showPreview($("preview-canvas"), $("facts"), factor); drawMarks(); });
 on("merged split-done", () => focusFirst());
+connectParts();
 new ResizeObserver(() => drawPreview($("preview-canvas"))).observe($("preview"));
 connectButtons();
 connectKeys();

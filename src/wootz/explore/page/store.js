@@ -11,6 +11,7 @@ export const app = {
   shown: [],            // rows of the focus after "to do only"
   picked: new Set(),    // rows that are marked in the grid
   ticked: new Set(),    // keys of clusters
+  parts: null,          // a cluster in parts, while it is looked at
   filters: [], kept: null, // what the tiles shown must be, and 1 for those that are
   pictured: null,       // in a copy to look at: 1 for rows with a picture
   here: -1,             // the row in the preview
