@@ -17,7 +17,7 @@ clear    tiles                                 the tiles have no verdict
 merge    into, tiles                           the tiles belong to the group `into`
 move     into, tiles                           the same, of some tiles
 split    parts: list of {group, tiles}, of     the tiles belong to the groups of their parts
-note     about, text                           a note on a tile, a group or a class
+note     about, text, tiles                    a note on a group or a class, or on tiles (about the first one)
 train    head, counts                          a head was trained on so many tiles of each verdict
 audit    head, least, seed, tiles, said, sizes the tiles were drawn to be judged; what the head said of each,
                                                and how many it would name so; sets nothing, as train
@@ -92,6 +92,7 @@ def _check_fields(record: Mapping[str, Any]) -> None:
         case "note":
             _check_about(record.get("about"))
             check_text(record, "text", longest=TEXT_MAX)
+            _check_ids(record.get("tiles", []), what="tiles")
         case "train":
             check_text(record, "head", longest=KEY_MAX)
         case "audit":

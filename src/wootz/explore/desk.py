@@ -12,6 +12,7 @@ from wootz.explore.consensus import CONSENSUS, agreement, opinions
 from wootz.explore.groups import exemplars, group_names, rows_by_code, spread
 from wootz.explore.history import describe
 from wootz.explore.likeness import nearest, proposals, taken_apart
+from wootz.explore.notes import page_notes
 from wootz.explore.parts import Parts
 from wootz.explore.pictures import Pictures
 from wootz.explore.points import category_codes, column, column_names, pack
@@ -111,7 +112,7 @@ class Desk:
                 "experts": [name for name in state.experts if name != CONSENSUS],
                 "undo": describe(undo) if undo else "",
                 "redo": describe(redo) if redo else "",
-                "notes": state.notes(),
+                "notes": page_notes(workspace),
             }
         return about, {"group": codes, "verdict": verdicts}
 

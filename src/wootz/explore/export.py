@@ -1,5 +1,6 @@
 """Labels as a table that other tools read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from wootz.explore.actions import ActionError
 from wootz.explore.consensus import CONSENSUS
 from wootz.explore.labelcolumns import label_columns, voices
+from wootz.explore.notes import notes_by_tile, notes_frame
 from wootz.explore.state import CLASS_PREFIX
 from wootz.explore.workspace import Workspace
 
@@ -28,7 +30,8 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
     -------
     DataFrame
         ``tile_id, image_id, file, row, col, height, width`` (px), ``expert``, ``verdict`` (class, artefact or
-        between), ``class`` (key), ``class_name``, ``seq`` and ``when`` of the last action that said so.
+        between), ``class`` (key), ``class_name``, ``seq`` and ``when`` of the last action that said so, and
+        ``note``, see `wootz.explore.notes.notes_by_tile`.
     """
     workspace.catch_up()
     with workspace.lock:
@@ -54,9 +57,11 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
                 "seq": written,
                 "when": [when[seq] for seq in written],
             }
+            notes = notes_by_tile(state, name)
+            about["note"] = [notes.get(state.ids[row], "") for row in rows.tolist()]
             where = workspace.tiles.columns(WHERE).iloc[rows].reset_index(drop=True)
             parts.append(where.assign(**about))
-    names = [*WHERE, "expert", "verdict", "class", "class_name", "seq", "when"]
+    names = [*WHERE, "expert", "verdict", "class", "class_name", "seq", "when", "note"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
 
@@ -113,8 +118,19 @@ def labels_csv(workspace: Workspace, *, expert: str | None = None) -> bytes:
 
     Text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
-    frame = labels_frame(workspace, expert=expert)
-    for name in ("file", "expert", "class", "class_name"):
+    return _csv(
+        labels_frame(workspace, expert=expert), words=("file", "expert", "class", "class_name", "note")
+    )
+
+
+def notes_csv(workspace: Workspace, *, expert: str | None = None) -> bytes:
+    """Write `wootz.explore.notes.notes_frame` as CSV, as `labels_csv` does."""
+    frame = notes_frame(workspace, expert=expert)
+    return _csv(frame, words=("expert", "name", "clustering", "file", "text"))
+
+
+def _csv(frame: pd.DataFrame, *, words: Sequence[str]) -> bytes:
+    for name in words:
         risky = frame[name].astype(str).str.match(r"^[=+\-@\t\r]")
         frame[name] = frame[name].where(~risky, "'" + frame[name].astype(str))
     return frame.to_csv(index=False).encode()

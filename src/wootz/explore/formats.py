@@ -14,7 +14,7 @@ import pandas as pd
 from wootz import __version__, storage
 from wootz.errors import WootzError
 from wootz.explore.actions import ActionError
-from wootz.explore.export import labels_csv, labels_frame, voice
+from wootz.explore.export import labels_csv, labels_frame, notes_csv, voice
 from wootz.explore.pictures import shown_range
 from wootz.explore.workspace import Workspace
 from wootz.plotting import grey_uint8
@@ -118,12 +118,13 @@ def labels_imagefolder(workspace: Workspace, expert: str | None = None) -> bytes
 
 
 FORMATS: dict[str, Callable[[Workspace, str | None], bytes]] = {
+    ".notes.csv": lambda workspace, expert: notes_csv(workspace, expert=expert),
     ".csv": lambda workspace, expert: labels_csv(workspace, expert=expert),
     ".parquet": labels_parquet,
     ".json": labels_coco,
     ".zip": labels_imagefolder,
 }
-"""Kinds of files by suffix: table, table, COCO, one folder a class."""
+"""Kinds of files by how the name ends: notes, labels twice, COCO, one folder a class; longest ends first."""
 
 
 def save_labels(workspace: Workspace, path: Path, *, expert: str = "") -> Path:
@@ -134,15 +135,16 @@ def save_labels(workspace: Workspace, path: Path, *, expert: str = "") -> Path:
     WootzError
         For another suffix, a file that is there, a person who has said nothing, or no label at all.
     """
-    if path.suffix.lower() not in FORMATS:
+    kind = next((end for end in FORMATS if path.name.lower().endswith(end)), None)
+    if kind is None:
         raise WootzError(
             f"export={path}: the name must end in .csv or .parquet (table), .json (COCO), .zip (pictures, "
-            "one folder a class) or .html (page to look at)."
+            "one folder a class), .notes.csv (notes) or .html (page to look at)."
         )
     if path.exists():
         raise WootzError(f"{path} exists; give another name, or remove it.")
     voice(workspace, expert)
-    storage.write_bytes(path, FORMATS[path.suffix.lower()](workspace, expert or None))
+    storage.write_bytes(path, FORMATS[kind](workspace, expert or None))
     return path
 
 
@@ -173,5 +175,5 @@ def _folder_names(names: list[str]) -> dict[str, str]:
 
 def media_type(suffix: str) -> str:
     """Give the media type of a kind of file."""
-    kinds: dict[str, Any] = {".csv": "text/csv", ".json": "application/json", ".zip": "application/zip"}
-    return kinds.get(suffix, "application/octet-stream")
+    kinds: dict[str, Any] = {"csv": "text/csv", "json": "application/json", "zip": "application/zip"}
+    return kinds.get(suffix.rpartition(".")[2], "application/octet-stream")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from wootz.explore.desk import Desk
+from wootz.explore.notes import page_notes
 from wootz.explore.points import unpack
 from wootz.plotting import scale_bar, square_pixel_size_nm
 
@@ -58,8 +59,10 @@ def frozen_table(desk: Desk, who: str, *, n_max: int, rng: np.random.Generator) 
     arrays["image"] = image.reshape(-1).astype(np.int32)
     counts = np.bincount(arrays["group"][arrays["group"] >= 0], minlength=len(cards))
     agreement = _agreement(agreement, place)
+    notes = page_notes(desk.workspace, actor=who) if who else []
+    notes = [note | {"rows": mapped(note["rows"], place)} for note in notes]
     about = {
-        "state": state | _classes(state["classes"], place) | {"undo": "", "redo": "", "notes": []},
+        "state": state | _classes(state["classes"], place) | {"undo": "", "redo": "", "notes": notes},
         "cards": [
             card | {"n": int(n), "tiles": {k: mapped(v, place) for k, v in card["tiles"].items()}}
             for card, n in zip(cards, counts.tolist(), strict=True)

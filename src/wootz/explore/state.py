@@ -193,12 +193,6 @@ class State:
                 )
         return found
 
-    def notes(self) -> list[dict[str, Any]]:
-        """List the notes in effect, oldest first: actor, when, about, text."""
-        names = ("actor", "when", "about", "text")
-        notes = (a.record for a in self.actions if a.op == "note" and a.in_effect)
-        return [{name: record.get(name) for name in names} for record in notes]
-
     def _turn(self, record: Mapping[str, Any], expert: Expert) -> None:
         """Take an action out of effect, or back; what is not the actor's own, or is so already, stays."""
         action = self.by_id.get(str(record.get("target")))

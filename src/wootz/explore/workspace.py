@@ -117,6 +117,8 @@ class Workspace:
         record |= {"wootz": __version__, "basis": self.basis}
         if "rows" in request:
             record["tiles"] = self.ids_of(request["rows"])
+        if op == "note" and record.get("tiles") and "about" not in record:
+            record["about"] = {"tile": record["tiles"][0]}
         if request.get("examples"):
             record["examples"] = self.ids_of(request["examples"])
         if len(json.dumps(plain(record.get("how")))) > HOW_MAX:

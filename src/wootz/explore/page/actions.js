@@ -1,7 +1,7 @@
 // What a person does goes to the server first; the page shows it once it is confirmed to be on the disk.
 
 import { getArrays, getJson, postJson } from "./api.js";
-import { app, CLASS, classKey, className, chosenRows, clusterName, emit, rowsOfGroup } from "./store.js";
+import { app, CLASS, classKey, className, chosenRows, clusterName, emit, notesByRow, rowsOfGroup } from "./store.js";
 import { element } from "./cards.js";
 
 const session = crypto.randomUUID().slice(0, 8);
@@ -27,6 +27,7 @@ export async function refresh() {
   Object.assign(app, { cards, seq: about.seq, groups: about.groups, groupNames: about.group_names, verdicts: about.verdicts, classes: about.classes,
     undo: about.undo, redo: about.redo, notes: about.notes, group: arrays.group, verdict: arrays.verdict,
     experts: about.experts });
+  app.noted = notesByRow();
   for (const key of app.ticked) if (!app.groups.includes(key)) app.ticked.delete(key);
   emit("state");
 }

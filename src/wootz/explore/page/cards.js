@@ -1,7 +1,7 @@
 // A card for each cluster, as the expert edited them: what is typical, where it ends, what does not belong.
 
 import { groupColour, verdictColour } from "./colours.js";
-import { app, clusterName, keptByGroup, verdictName } from "./store.js";
+import { app, clusterName, keptByGroup, notesOfGroup, verdictName } from "./store.js";
 import { drawTile } from "./thumbs.js";
 
 /** Shares of the verdicts in each group: [{code, n}], most first. */
@@ -28,7 +28,7 @@ export function drawCards(box, order, { onFocus, onTick, onParts }) {
   fillCards(box, orderedCards(order).map((card) => {
     const at = app.groups.indexOf(card.key), own = clusterName(card.key);
     return makeCard(card, { name: own, short: own.replace("Cluster ", ""), colour: groupColour(at), done: done[at] || [],
-      kept: kept ? kept[at] : card.n, ticked: app.ticked.has(card.key), onFocus, onTick, onParts,
+      notes: notesOfGroup(card.key), kept: kept ? kept[at] : card.n, ticked: app.ticked.has(card.key), onFocus, onTick, onParts,
       current: app.focus.kind === "cluster" && app.focus.key === card.key });
   }));
 }
@@ -69,6 +69,7 @@ export function makeCard(card, of) {
     bar.append(part);
   }
   box.append(bar);
+  for (const text of of.notes || []) box.append(noteLine(text));
   box.title = spreadWords(card, of.name);
   if (onParts) {
     const more = element("button", "small acts open-parts", "Parts");
@@ -104,6 +105,12 @@ function strip(rows, className, role) {
     drawTile(canvas, row);
   });
   return box;
+}
+
+function noteLine(text) {
+  const line = element("p", "note", text);
+  line.title = text;
+  return line;
 }
 
 function spreadWords(card, name) {

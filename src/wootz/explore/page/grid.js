@@ -87,6 +87,9 @@ export class Grid {
     cell.setAttribute("aria-selected", app.picked.has(row));
     cell.setAttribute("aria-label", `tile ${row}${name ? ", " + name : ""}`);
     cell.classList.toggle("here", row === app.here);
+    const notes = app.noted.get(row);
+    cell.classList.toggle("noted", Boolean(notes));
+    cell.title = notes ? notes.join("\n") : "";
     let tag = cell.querySelector(".tag");
     if (name && !tag) { tag = document.createElement("span"); tag.className = "tag"; cell.append(tag); }
     if (tag) {

@@ -22,6 +22,7 @@ export async function loadColumn(name) {
 
 /** Gives {colours: Uint32Array, entries: [{name, colour, n, rows()}], ramp} for a choice. */
 export async function colouring(choice) {
+  if (choice === "cluster" && app.parts) return byPart(app.parts);
   if (choice === "cluster") return byCode(app.group, app.groups.map(clusterName), groupColour);
   if (choice === "verdict") {
     return byCode(app.verdict, app.verdicts.map((_, code) => verdictName(code) || "no verdict yet"), verdictColour);
@@ -34,7 +35,14 @@ export async function colouring(choice) {
   return byNumber(column);
 }
 
-function byCode(codes, names, colourOf) {
+/** While a cluster is looked at in parts, these have the colours, and other clusters none. */
+function byPart({ rows, part, keys }) {
+  const codes = new Int32Array(app.group.length).fill(-1);
+  for (let i = 0; i < rows.length; i++) codes[rows[i]] = part[i];
+  return byCode(codes, keys.map((_, k) => `Part ${k + 1}`), category, "other tiles");
+}
+
+function byCode(codes, names, colourOf, rest = "no cluster") {
   const palette = names.map((_, code) => colourOf(code)), words = palette.map((c) => word32(rgb(c)));
   const none = word32(rgb(unknown())), colours = new Uint32Array(codes.length), counts = new Int32Array(names.length + 1);
   for (let i = 0; i < codes.length; i++) {
@@ -43,7 +51,7 @@ function byCode(codes, names, colourOf) {
     counts[code < 0 ? names.length : code]++;
   }
   const entries = names.map((name, code) => ({ name, colour: palette[code], n: counts[code], code, codes }))
-    .concat({ name: "no cluster", colour: unknown(), n: counts[names.length], code: -1, codes }).filter((entry) => entry.n);
+    .concat({ name: rest, colour: unknown(), n: counts[names.length], code: -1, codes }).filter((entry) => entry.n);
   return { colours, entries, ramp: null };
 }
 

@@ -11,6 +11,7 @@ import { connectFilters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { colourChoices, colouring, drawLegend, loadColumn, progressWords } from "./legend.js";
 import { MapView } from "./map.js";
+import { connectNotes, openNotes } from "./notes.js";
 import { closeParts, connectParts, drawParts, openParts, partName, partsAreOld, rowsOfPart } from "./parts.js";
 import { drawPreview, showPreview } from "./preview.js";
 import { connectTraining, drawHead, loadHead } from "./training.js";
@@ -343,7 +344,7 @@ function connectKeys() {
       escape: () => { app.picked.clear(); emit("picked"); }, x: () => judge("artefact"), b: () => judge("between"),
       delete: () => judge("clear"), s: () => trySplit(2), v: similarToChosen, g: mergeTicked, c: compare, l: () => tool("lasso"),
       p: () => tool("pan"), f: () => $("filter").click(), 0: () => map.fit(), r: () => propose(app.lastClass || usedClasses()[0]?.key), "?": () => $("help").showModal(),
-      d: app.session.read_only ? undefined : toggleParts,
+      ...(app.session.read_only ? {} : { d: toggleParts, m: openNotes }),
       u: () => { $("only-open").checked = !$("only-open").checked; drawFocus(); },
       t: () => { if (app.focus.kind === "cluster") { tick(app.focus.key, !app.ticked.has(app.focus.key)); drawState(); } } }[key];
     if (work) { e.preventDefault(); run(work); }
@@ -444,6 +445,7 @@ on("picked", () => { grid.refresh(); second.refresh(); drawChosen(); drawMarks()
 on("here", () => { showPreview($("preview-canvas"), $("facts"), factor); drawMarks(); });
 on("merged split-done", () => focusFirst());
 connectParts();
+connectNotes();
 new ResizeObserver(() => drawPreview($("preview-canvas"))).observe($("preview"));
 connectButtons();
 connectKeys();

@@ -24,6 +24,10 @@ export async function showPreview(canvas, facts, factor) {
     const [name, unit] = WORDS[key] || [key, ""], line = element("div");
     line.append(element("dt", "", name), element("dd", "", `${value}${unit && value !== "unknown" ? " " + unit : ""}`));
     return line;
+  }), ...(app.noted.get(row) || []).map((text) => {
+    const line = element("div", "note");
+    line.append(element("dt", "", "note"), element("dd", "", text));
+    return line;
   }));
 }
 

@@ -6,7 +6,7 @@ export const app = {
   x: new Float32Array(0), y: new Float32Array(0),
   seq: 0, group: new Int32Array(0), verdict: new Int32Array(0),
   groups: [], groupNames: [], verdicts: [""], classes: [], cards: [],
-  undo: "", redo: "", notes: [],
+  undo: "", redo: "", notes: [], // of everybody, oldest first: {id, actor, when, text, kind, key, n, rows}
   focus: { kind: "none", title: "Tiles", rows: [] }, // what the grid shows
   shown: [],            // rows of the focus after "to do only"
   picked: new Set(),    // rows that are marked in the grid
@@ -15,6 +15,7 @@ export const app = {
   filters: [], kept: null, // what the tiles shown must be, and 1 for those that are
   pictured: null,       // in a copy to look at: 1 for rows with a picture
   here: -1,             // the row in the preview
+  noted: new Map(),     // row -> notes on it
   lastClass: "",
   head: {}, audit: {},  // what training and the latest audit came to
   columns: new Map(),   // name -> {kind, values, low, high, array}
@@ -53,6 +54,18 @@ export function classKey(text) {
   const wanted = text.trim().toLowerCase();
   const found = app.classes.find((c) => c.name.toLowerCase() === wanted || c.key.toLowerCase() === wanted);
   return found ? found.key : text.trim();
+}
+
+const signed = (note) => (note.actor === app.expert ? note.text : `${note.actor}: ${note.text}`);
+
+/** Notes on a cluster, in words. */
+export const notesOfGroup = (key) => app.notes.filter((note) => note.kind === "group" && note.key === key).map(signed);
+
+/** Notes on each tile that has some, in words; those on its cluster stand on the card. */
+export function notesByRow() {
+  const found = new Map();
+  for (const note of app.notes) for (const row of note.rows) found.set(row, [...(found.get(row) || []), signed(note)]);
+  return found;
 }
 
 export const clusterName = (key) => app.groupNames[app.groups.indexOf(key)] ?? key;
