@@ -8,6 +8,9 @@ map of twelve clouds, starts ``wootz explore`` and measures in the page; medians
 ready_ms   from the arrival of the coordinates to the first drawn map and cards, with the state fetched
 lasso_ms   from a closed lasso around most of the map to the drawn selection (7 times)
 redraw_ms  one frame with all points (15 times)
+filter_ms  from a filter on a column, which keeps half, to the map drawn with it (5 times)
+act_ms     from naming a whole cluster, a twelfth of the tiles, to the page that shows it (once)
+undo_ms    the same of taking that back
 server_peak_mib  largest resident memory of the server (Linux)
 sprite_ms  48 tiles that were never read before, as one sheet, from request to answer (7 times)
 """
@@ -60,6 +63,32 @@ SPRITES = """async (n) => {
 }"""
 
 
+FILTER = """async () => {
+  const [{ map }, { apply }] = await Promise.all([import('/page/main.js'), import('/page/filters.js')]);
+  const values = Array.from({ length: 10 }, (_, k) => 'S' + 2 * k), times = [];
+  for (let k = 0; k < 5; k++) {
+    const start = performance.now();
+    await apply([{ column: 'column:specimen', values }]);
+    map.draw();
+    times.push(performance.now() - start);
+    await apply([]);
+  }
+  const sorted = times.slice().sort((a, b) => a - b);
+  return { filter_first_ms: times[0], filter_ms: sorted[2] };
+}"""
+ACT = """async () => {
+  const { act } = await import('/page/actions.js'), { app, rowsOfGroup } = await import('/page/store.js');
+  const rows = rowsOfGroup(app.groups[0]), found = { act_tiles: rows.length };
+  const name_it = () => act('name', { class: 'bench', rows });
+  for (const [name, work] of [['act', name_it], ['undo', () => act('undo')]]) {
+    const start = performance.now();
+    if (!await work()) throw new Error(document.getElementById('toasts').textContent);
+    found[name + '_ms'] = performance.now() - start;
+  }
+  return found;
+}"""
+
+
 def make_archive(path: Path, n_points: int) -> Archive:
     rng = np.random.default_rng(0)
     archive = Archive.create(path)
@@ -99,6 +128,8 @@ def main() -> None:
                 page.wait_for_selector("body[data-ready=true]")
                 found = page.evaluate(MEASURE)
                 found |= page.evaluate(SPRITES, found["points"])
+                found |= page.evaluate(FILTER)
+                found |= page.evaluate(ACT)
                 peak = Path(f"/proc/{server.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
                 found["server_peak_mib"] = int(peak) / 1024
                 page.screenshot(path=str(Path(tempfile.gettempdir()) / "wootz-explorer-benchmark.png"))

@@ -313,7 +313,7 @@ def test_filters_hold_for_map_cards_grid_and_actions(served, browser):
     def choose(column, work):
         page.keyboard.press("f")
         page.wait_for_selector("#filter-by[open]")
-        page.select_option("#filter-column", column)
+        page.select_option("#filter-column", label=column)
         work()
         page.click("#filter-by button.main")
         page.wait_for_selector(f"#filters .chip:has-text('{column}')")
@@ -346,6 +346,50 @@ def test_filters_hold_for_map_cards_grid_and_actions(served, browser):
     ana.until("document.getElementById('filters').hidden")
     ana.lasso([(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
     assert page.inner_text("#focus-text").startswith(f"{len(ids)} tiles")
+    assert ana.errors == []
+
+
+def test_filters_by_what_was_named_and_edited_follow_the_actions(served, browser):
+    ana = Person(browser, served, "Ana")
+    ana.open()
+    page, n = ana.page, served.workspace.n
+    sizes = np.bincount(served.workspace.clusters.numbers).tolist()
+    shown = "document.querySelector('#filters .soft')?.textContent"
+
+    def choose(column, words):
+        page.keyboard.press("f")
+        page.wait_for_selector("#filter-by[open]")
+        page.select_option("#filter-column", label=column)
+        ana.until(f"document.querySelector('#filter-values').textContent.includes({json.dumps(words[0])})")
+        page.select_option("#filter-values", label=words)
+        page.click("#filter-by button.main")
+
+    # "to be named": what gets a name leaves the view at once, and comes back with undo
+    page.focus("#grid")
+    choose("verdict", [f"no verdict yet ({n})"])
+    ana.name_tiles("pore")
+    ana.until(f"{shown} === '{n - sizes[0]} of {n} tiles'")
+    assert page.inner_text("#focus-text").startswith(f"0 of {sizes[0]} tiles, filtered")
+    ana.does(lambda: page.keyboard.press("Control+z"))
+    ana.until(f"{shown} === '{n} of {n} tiles'")
+    page.click("#filters .chip")
+    ana.until("document.getElementById('filters').hidden")
+
+    # two clusters; the legend counts what is left; merging one away keeps the other's filter
+    choose("cluster, as edited", [f"Cluster 0 ({sizes[0]})", f"Cluster 1 ({sizes[1]})"])
+    ana.until(f"{shown} === '{sizes[0] + sizes[1]} of {n} tiles'")
+    assert page.inner_text("#filters .chip span") == "cluster, as edited: Cluster 0, Cluster 1"
+    ana.until("document.querySelectorAll('#legend button').length === 2")
+    for k in (1, 2):  # cluster 2 is left out: nothing of it may be moved
+        page.check(f'.card[data-key="{k}"] input')
+    page.click("#merge")
+    page.wait_for_selector("text=The filters leave nothing to merge")
+    assert len(served.state().actions) == 1
+    page.uncheck('.card[data-key="2"] input')
+    page.check('.card[data-key="0"] input')
+    ana.does(lambda: page.click("#merge"))
+    ana.until(f"{shown} === '{sizes[0] + sizes[1]} of {n} tiles'")
+    assert page.locator(".card").count() == 2
     assert ana.errors == []
 
 

@@ -1,5 +1,6 @@
 """The map's data as typed arrays: a header in JSON, then the arrays, each on a border of eight bytes."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -58,6 +59,22 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         for a in about.pop("arrays")
     }
     return about, arrays
+
+
+def listed_rows(value: Any) -> Any:
+    """Undo what the page does with many rows: ``{"bits": base64}``, one bit a tile, lowest first.
+
+    Anything else is given back as it is.
+
+    Raises
+    ------
+    ValueError
+        If the bits are no base64.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("bits"), str):
+        return value
+    data = np.frombuffer(base64.b64decode(value["bits"], validate=True), np.uint8)
+    return np.flatnonzero(np.unpackbits(data, bitorder="little")).tolist()
 
 
 def column_names(tiles: Any) -> list[str]:

@@ -19,6 +19,7 @@ from wootz.explore.desk import Desk
 from wootz.explore.formats import FORMATS, media_type
 from wootz.explore.guard import Guard, TooLargeError
 from wootz.explore.parts import PARTS_MAX
+from wootz.explore.points import listed_rows
 from wootz.explore.snapshot import snapshot
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -143,6 +144,10 @@ def _post(answer: Callable[[dict[str, Any]], Any]) -> Callable:
     async def endpoint(request: Request) -> Response:
         try:
             body = json.loads(await request.body())
+            if isinstance(body, dict) and "rows" in body:
+                body["rows"] = listed_rows(body["rows"])
+            if isinstance(body, dict) and isinstance(body.get("parts"), list):
+                body["parts"] = [listed_rows(part) for part in body["parts"]]
         except ValueError as error:
             raise ActionError(f"the request is no JSON: {error}") from error
         if not isinstance(body, dict):

@@ -1,6 +1,8 @@
 // What a person does goes to the server first; the page shows it once it is confirmed to be on the disk.
 
 import { getArrays, getJson, postJson } from "./api.js";
+import { refilter } from "./filters.js";
+import { sentRows } from "./packed.js";
 import { app, CLASS, classKey, className, chosenRows, clusterName, emit, notesByRow, rowsOfGroup } from "./store.js";
 import { element } from "./cards.js";
 
@@ -29,6 +31,7 @@ export async function refresh() {
     experts: about.experts });
   app.noted = notesByRow();
   for (const key of app.ticked) if (!app.groups.includes(key)) app.ticked.delete(key);
+  await refilter();
   emit("state");
 }
 
@@ -39,8 +42,11 @@ function equal(a, b) {
 }
 
 /** Does an action; the same id is sent again if the answer got lost, and counts once. */
-export function act(op, fields = {}, said = "") {
+export function act(op, given = {}, said = "") {
   const id = crypto.randomUUID().replaceAll("-", "").slice(0, 16);
+  const fields = { ...given };
+  if (fields.rows) fields.rows = sentRows(fields.rows, app.x.length);
+  if (fields.parts) fields.parts = fields.parts.map((rows) => sentRows(rows, app.x.length));
   const by = app.by ? { by: app.by } : {};
   const request = { id, op, actor: app.expert, session, how: how(), ...by, ...fields };
   queue = queue.then(async () => {
@@ -144,7 +150,7 @@ export async function trySplit(nParts, rows = chosenRows()) {
   const whole = app.focus.kind === "cluster" && !app.picked.size && rows.length === app.focus.rows.length;
   const of = app.focus.kind === "split" ? app.focus.of : whole ? app.focus.key : undefined;
   try {
-    const parts = await postJson("split", { rows, parts: nParts, seed: 0 });
+    const parts = await postJson("split", { rows: sentRows(rows, app.x.length), parts: nParts, seed: 0 });
     const letter = new Map(parts.flatMap((part, i) => part.map((row) => [row, String.fromCharCode(65 + i)])));
     app.picked.clear();
     app.setFocus({ kind: "split", title: `Split of ${rows.length} tiles`, rows: parts.flat(), parts, corner: letter, all: rows, of,

@@ -2,43 +2,78 @@
 
 import { element } from "./cards.js";
 import { loadColumn } from "./legend.js";
-import { app, emit } from "./store.js";
+import { app, clusterName, emit, verdictName } from "./store.js";
 
 const $ = (id) => document.getElementById(id);
 const CHIP_VALUES = 3;
 
-/** One filter: {column, values: [words]} or {column, low, high}; null leaves an end open. All must hold. */
+const EDITED = { cluster: "cluster, as edited", verdict: "verdict" };
+
+/** What can be filtered by: the columns, and what one's own actions came to. */
+const choices = () => [...(app.groups.length ? [["cluster", EDITED.cluster]] : []), ["verdict", EDITED.verdict],
+  ...app.session.columns.map((name) => [`column:${name}`, name])];
+
+/** Values of a choice: those of a column, or of the state as it is now; a code below 0 is the last value, none. */
+async function valuesOf(choice) {
+  if (choice === "cluster") {
+    return { kind: "category", values: [...app.groups, ""], array: app.group, wordOf: (key) => (key === "" ? "no cluster" : clusterName(key)) };
+  }
+  if (choice === "verdict") {
+    const { verdicts } = app, names = new Map(verdicts.map((word, code) => [word, verdictName(code)]));
+    return { kind: "category", values: verdicts, array: app.verdict, wordOf: (word) => names.get(word) || "no verdict yet" };
+  }
+  return { ...await loadColumn(choice.slice("column:".length)), wordOf: (word) => word || "unknown" };
+}
+
+/** One filter: {column: choice, values: [words]} or {column, low, high}; null leaves an end open. All must hold. */
 async function passes(filter, kept) {
-  const { kind, values, array } = await loadColumn(filter.column);
+  const { kind, values, array } = await valuesOf(filter.column);
   if (kind === "category") {
-    const wanted = Uint8Array.from(values, (word) => (filter.values.includes(word) ? 1 : 0));
-    for (let i = 0; i < kept.length; i++) kept[i] &= wanted[array[i]];
+    const wanted = Uint8Array.from(values, (word) => (filter.values.includes(word) ? 1 : 0)), none = values.length - 1;
+    for (let i = 0; i < kept.length; i++) kept[i] &= wanted[array[i] < 0 ? none : array[i]];
   } else {
     const low = filter.low ?? -Infinity, high = filter.high ?? Infinity; // unknown values, NaN, lie in no range
     for (let i = 0; i < kept.length; i++) if (!(array[i] >= low && array[i] <= high)) kept[i] = 0;
   }
 }
 
-async function apply(filters) {
-  const kept = filters.length ? new Uint8Array(app.x.length).fill(1) : null;
-  for (const filter of filters) await passes(filter, kept);
-  app.filters = filters;
-  app.kept = kept;
+export async function apply(filters) {
+  await keep(filters);
   try { sessionStorage.setItem(`wootz-filters:${app.session.archive}`, JSON.stringify(filters)); } catch { /* not kept */ }
   drawChips();
   emit("filters");
 }
 
-function words({ column, values, low, high }) {
-  if (!values) return `${column}: ${low ?? "…"} to ${high ?? "…"}`;
-  const shown = values.slice(0, CHIP_VALUES).map((word) => word || "unknown").join(", ");
-  return `${column}: ${shown}${values.length > CHIP_VALUES ? ` and ${values.length - CHIP_VALUES} more` : ""}`;
+async function keep(filters) {
+  const kept = filters.length ? new Uint8Array(app.x.length).fill(1) : null;
+  for (const filter of filters) await passes(filter, kept);
+  app.filters = filters;
+  app.kept = kept;
 }
 
-function drawChips() {
-  $("filters").replaceChildren(...app.filters.map((filter, k) => {
-    const chip = element("button", "chip", `${words(filter)} ×`);
-    chip.title = "Take this filter away";
+const there = (filter) => filter.column !== "cluster" || filter.values.some((key) => key === "" || app.groups.includes(key));
+
+/** After an action: filters by cluster or verdict hold for what these are now; a cluster that is gone leaves them. */
+export async function refilter() {
+  if (!app.filters.some((filter) => EDITED[filter.column])) return;
+  await keep(app.filters.filter(there));
+  drawChips();
+}
+
+async function words({ column, values, low, high }) {
+  const name = EDITED[column] || column.slice("column:".length);
+  if (!values) return `${name}: ${low ?? "…"} to ${high ?? "…"}`;
+  const { wordOf } = await valuesOf(column), shown = values.slice(0, CHIP_VALUES).map(wordOf).join(", ");
+  return `${name}: ${shown}${values.length > CHIP_VALUES ? ` and ${values.length - CHIP_VALUES} more` : ""}`;
+}
+
+async function drawChips() {
+  const { filters } = app, texts = await Promise.all(filters.map(words));
+  if (filters !== app.filters) return; // others hold by now
+  $("filters").replaceChildren(...filters.map((filter, k) => {
+    const chip = element("button", "chip");
+    chip.append(element("span", "", texts[k]), element("b", "", "×"));
+    chip.title = `${texts[k]}: take this filter away`;
     chip.addEventListener("click", () => apply(app.filters.filter((_, other) => other !== k)));
     return chip;
   }));
@@ -48,7 +83,7 @@ function drawChips() {
 }
 
 async function drawChoice() {
-  const name = $("filter-column").value, { kind, values, array, low, high } = await loadColumn(name);
+  const name = $("filter-column").value, { kind, values, array, low, high, wordOf } = await valuesOf(name);
   if (name !== $("filter-column").value) return; // another one was chosen meanwhile
   const isWords = kind === "category", before = app.filters.find((filter) => filter.column === name);
   $("filter-values").hidden = !isWords;
@@ -61,12 +96,12 @@ async function drawChoice() {
     return;
   }
   const counts = new Int32Array(values.length);
-  for (let i = 0; i < array.length; i++) counts[array[i]]++;
-  $("filter-values").replaceChildren(...values.map((word, code) => {
-    const option = element("option", "", `${word || "unknown"} (${counts[code]})`);
+  for (let i = 0; i < array.length; i++) counts[array[i] < 0 ? values.length - 1 : array[i]]++;
+  $("filter-values").replaceChildren(...values.flatMap((word, code) => {
+    const option = element("option", "", `${wordOf(word)} (${counts[code]})`);
     option.value = word;
     option.selected = Boolean(before?.values.includes(word));
-    return option;
+    return counts[code] || option.selected ? [option] : [];
   }));
 }
 
@@ -82,11 +117,15 @@ function chosen() {
 }
 
 export async function connectFilters(onError) {
-  $("filter").hidden = !app.session.columns.length;
-  $("filter-column").replaceChildren(...app.session.columns.map((name) => element("option", "", name)));
   $("filter-column").addEventListener("change", () => drawChoice().catch(onError));
   $("filter").addEventListener("click", () => {
-    const dialog = $("filter-by");
+    const dialog = $("filter-by"), last = $("filter-column").value;
+    $("filter-column").replaceChildren(...choices().map(([value, text]) => {
+      const option = element("option", "", text);
+      option.value = value;
+      option.selected = value === last;
+      return option;
+    }));
     dialog.returnValue = "";
     dialog.onclose = () => {
       if (dialog.returnValue !== "ok") return;
@@ -97,5 +136,6 @@ export async function connectFilters(onError) {
   });
   let before = [];
   try { before = JSON.parse(sessionStorage.getItem(`wootz-filters:${app.session.archive}`) || "[]"); } catch { /* none */ }
-  await apply(before.filter((filter) => app.session.columns.includes(filter.column)));
+  const known = choices().map(([value]) => value);
+  await apply(before.filter((filter) => known.includes(filter.column)).filter(there));
 }

@@ -44,11 +44,11 @@ function byPart({ rows, part, keys }) {
 
 function byCode(codes, names, colourOf, rest = "no cluster") {
   const palette = names.map((_, code) => colourOf(code)), words = palette.map((c) => word32(rgb(c)));
-  const none = word32(rgb(unknown())), colours = new Uint32Array(codes.length), counts = new Int32Array(names.length + 1);
+  const { kept } = app, none = word32(rgb(unknown())), colours = new Uint32Array(codes.length), counts = new Int32Array(names.length + 1);
   for (let i = 0; i < codes.length; i++) {
     const code = codes[i];
     colours[i] = code < 0 ? none : words[code];
-    counts[code < 0 ? names.length : code]++;
+    counts[code < 0 ? names.length : code] += kept === null ? 1 : kept[i];
   }
   const entries = names.map((name, code) => ({ name, colour: palette[code], n: counts[code], code, codes }))
     .concat({ name: rest, colour: unknown(), n: counts[names.length], code: -1, codes }).filter((entry) => entry.n);

@@ -217,6 +217,7 @@ async function recolour() {
 async function stateChanged() {
   if (app.parts && !app.groups.includes(app.parts.group)) { closeParts(); return; } // it became other clusters
   if (app.parts && partsAreOld()) { await openParts(app.parts.group, app.parts.n); return; }
+  pickKept();
   drawState();
   const { focus } = app;
   if (focus.kind === "cluster") {
@@ -434,12 +435,12 @@ async function open() {
 }
 
 on("state", () => run(stateChanged));
-on("filters", () => {
+/** What the filters leave out is not picked. */
+function pickKept() {
   for (const row of [...app.picked]) if (app.kept && !app.kept[row]) app.picked.delete(row);
   map.kept = app.kept;
-  drawState();
-  drawFocus();
-});
+}
+on("filters", () => { pickKept(); drawState(); drawFocus(); });
 on("parts", () => run(partsChanged));
 on("picked", () => { grid.refresh(); second.refresh(); drawChosen(); drawMarks(); });
 on("here", () => { showPreview($("preview-canvas"), $("facts"), factor); drawMarks(); });

@@ -20,13 +20,14 @@ export async function showPreview(canvas, facts, factor) {
   const { about } = found, { row: _, col: __, tile_id, file = "", ...others } = about.facts;
   const pixel = about.pixel_size_nm ? Number(about.pixel_size_nm.toPrecision(3)) : "unknown";
   const listed = { pixel_size_nm: pixel, ...others, file: file.split(/[\\/]/).pop(), tile_id };
-  facts.replaceChildren(...Object.entries(listed).map(([key, value]) => {
-    const [name, unit] = WORDS[key] || [key, ""], line = element("div");
-    line.append(element("dt", "", name), element("dd", "", `${value}${unit && value !== "unknown" ? " " + unit : ""}`));
-    return line;
-  }), ...(app.noted.get(row) || []).map((text) => {
+  const notes = (app.noted.get(row) || []).map((text) => {
     const line = element("div", "note");
     line.append(element("dt", "", "note"), element("dd", "", text));
+    return line;
+  });
+  facts.replaceChildren(...notes, ...Object.entries(listed).map(([key, value]) => {
+    const [name, unit] = WORDS[key] || [key, ""], line = element("div");
+    line.append(element("dt", "", name), element("dd", "", `${value}${unit && value !== "unknown" ? " " + unit : ""}`));
     return line;
   }));
 }
