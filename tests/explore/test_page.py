@@ -321,7 +321,7 @@ def test_filters_hold_for_map_cards_grid_and_actions(served, browser):
     page.focus("#grid")
     choose("specimen", lambda: page.select_option("#filter-values", "S1"))
     n = int((of_s1 & (band == 0)).sum())
-    assert page.inner_text("#filters .soft") == f"{of_s1.sum()} of {len(ids)} tiles"
+    assert page.inner_text("#filters .soft") == f"{of_s1.sum()} of {len(ids)} tiles:"
     assert f"{n} of {(band == 0).sum()} tiles" in page.inner_text('.card[data-key="0"]')
     assert page.inner_text("#focus-text").startswith(f"{n} of {(band == 0).sum()} tiles, filtered")
     ana.name_tiles("pore")
@@ -334,13 +334,13 @@ def test_filters_hold_for_map_cards_grid_and_actions(served, browser):
     choose("outlier_toy", lambda: page.fill("#filter-low", str(middle)))
     both = of_s1 & (frame["outlier_toy"].to_numpy(np.float32) >= middle)
     assert 0 < both.sum() < of_s1.sum()
-    assert page.inner_text("#filters .soft") == f"{both.sum()} of {len(ids)} tiles"
+    assert page.inner_text("#filters .soft") == f"{both.sum()} of {len(ids)} tiles:"
     page.reload()
     ana.ready()
-    assert page.inner_text("#filters .soft") == f"{both.sum()} of {len(ids)} tiles"
+    assert page.inner_text("#filters .soft") == f"{both.sum()} of {len(ids)} tiles:"
     page.click("#filters .chip:has-text('specimen')")
     above = int((frame["outlier_toy"].to_numpy(np.float32) >= middle).sum())
-    words = f"'{above} of {len(ids)} tiles'"
+    words = f"'{above} of {len(ids)} tiles:'"
     ana.until(f"document.querySelector('#filters .soft').textContent === {words}")
     page.click("#filters .chip")
     ana.until("document.getElementById('filters').hidden")
@@ -368,16 +368,16 @@ def test_filters_by_what_was_named_and_edited_follow_the_actions(served, browser
     page.focus("#grid")
     choose("verdict", [f"no verdict yet ({n})"])
     ana.name_tiles("pore")
-    ana.until(f"{shown} === '{n - sizes[0]} of {n} tiles'")
+    ana.until(f"{shown} === '{n - sizes[0]} of {n} tiles:'")
     assert page.inner_text("#focus-text").startswith(f"0 of {sizes[0]} tiles, filtered")
     ana.does(lambda: page.keyboard.press("Control+z"))
-    ana.until(f"{shown} === '{n} of {n} tiles'")
+    ana.until(f"{shown} === '{n} of {n} tiles:'")
     page.click("#filters .chip")
     ana.until("document.getElementById('filters').hidden")
 
     # two clusters; the legend counts what is left; merging one away keeps the other's filter
     choose("cluster, as edited", [f"Cluster 0 ({sizes[0]})", f"Cluster 1 ({sizes[1]})"])
-    ana.until(f"{shown} === '{sizes[0] + sizes[1]} of {n} tiles'")
+    ana.until(f"{shown} === '{sizes[0] + sizes[1]} of {n} tiles:'")
     assert page.inner_text("#filters .chip span") == "cluster, as edited: Cluster 0, Cluster 1"
     ana.until("document.querySelectorAll('#legend button').length === 2")
     for k in (1, 2):  # cluster 2 is left out: nothing of it may be moved
@@ -388,7 +388,7 @@ def test_filters_by_what_was_named_and_edited_follow_the_actions(served, browser
     page.uncheck('.card[data-key="2"] input')
     page.check('.card[data-key="0"] input')
     ana.does(lambda: page.click("#merge"))
-    ana.until(f"{shown} === '{sizes[0] + sizes[1]} of {n} tiles'")
+    ana.until(f"{shown} === '{sizes[0] + sizes[1]} of {n} tiles:'")
     assert page.locator(".card").count() == 2
     assert ana.errors == []
 

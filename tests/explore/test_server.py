@@ -1,5 +1,6 @@
 """The server through Starlette's test client: data, actions, faults, and everybody who is refused."""
 
+import base64
 import io
 import json
 
@@ -153,6 +154,36 @@ def test_name_merge_split_undo_redo_and_a_second_expert(client, workspace):
     ]
     ids = workspace.tiles.tile_ids[first]
     assert set(table[table.expert == "Ana"].tile_id) == set(ids)
+
+
+def as_bits(rows, n):
+    """What the page sends of many rows, bit by bit."""
+    data = bytearray(-(-n // 8))
+    for row in rows:
+        data[row // 8] |= 1 << row % 8
+    return {"bits": base64.b64encode(data).decode()}
+
+
+def test_many_rows_may_come_as_bits(client, workspace):
+    n, rows = workspace.n, [0, 3, 8, 63, 64, 71]
+    do(client, "name", **{"class": "pore"}, rows=as_bits(rows, n))
+    assert workspace.verdicts("Ana")[0].nonzero()[0].tolist() == rows
+    do(client, "split", parts=[as_bits([1, 2], n), [5, 4]], of="0")
+    assert len(set(workspace.state.groups("Ana", workspace.clusters.fingerprint).values())) == 2
+    assert client.post("/api/split", json={"rows": as_bits(rows, n), "parts": 2}).status_code == 200
+    for wrong in ("é", "A", 16 * "/"):  # no base64, twice; bits after the last tile
+        answer = client.post("/api/act", json={"op": "artefact", "actor": "Ana", "rows": {"bits": wrong}})
+        assert answer.status_code == 400, wrong
+    assert workspace.state.seq == 2
+
+
+def test_a_cluster_in_parts(client, workspace):
+    asked = {"expert": "Ana", "group": "1", "n": "3"}
+    header, arrays = unpack(client.get("/api/parts", params=asked).content)
+    assert arrays["rows"].tolist() == np.flatnonzero(workspace.clusters.numbers == 1).tolist()
+    assert [card["n"] for card in header["cards"]] == np.bincount(arrays["part"]).tolist()
+    for change in ({"group": "../x"}, {"n": "61"}, {"n": "-1"}, {"expert": ""}):
+        assert client.get("/api/parts", params=asked | change).status_code == 400
 
 
 def test_the_same_action_sent_twice_counts_once(client):

@@ -23,7 +23,8 @@ class ExploreConfig:
     export: str = option(
         "",
         "write a file and open no page: labels as .csv or .parquet (tables), .json (COCO), .zip (pictures, "
-        "one folder a class); .html is a copy of the page to look at, for people without wootz",
+        "one folder a class), .notes.csv (notes); .html is a copy of the page to look at, for people without "
+        "wootz",
     )
     page_mb: float = option(20.0, "largest size of export=page.html", unit="MB, 1 to 500")
     port: int = option(0, "port on this computer; 0 takes a free one", unit="0 to 65535")

@@ -62,7 +62,7 @@ export async function refilter() {
 
 async function words({ column, values, low, high }) {
   const name = EDITED[column] || column.slice("column:".length);
-  if (!values) return `${name}: ${low ?? "…"} to ${high ?? "…"}`;
+  if (!values) return `${name}: ${low === null ? "at most" : high === null ? "at least" : `${low} to`} ${high ?? low}`;
   const { wordOf } = await valuesOf(column), shown = values.slice(0, CHIP_VALUES).map(wordOf).join(", ");
   return `${name}: ${shown}${values.length > CHIP_VALUES ? ` and ${values.length - CHIP_VALUES} more` : ""}`;
 }
@@ -78,7 +78,7 @@ async function drawChips() {
     return chip;
   }));
   const n = app.kept?.reduce((sum, one) => sum + one, 0);
-  if (app.kept) $("filters").append(element("span", "soft", `${n} of ${app.kept.length} tiles`));
+  if (app.kept) $("filters").prepend(element("span", "soft", `${n} of ${app.kept.length} tiles:`));
   $("filters").hidden = !app.kept;
 }
 
