@@ -254,6 +254,8 @@ def plain(value: Any) -> Any:
     match value:
         case dict():
             encoded = {str(k): plain(v) for k, v in value.items()}
+        case list() if set(map(type, value)) == {str}:  # ids by the million: nothing to turn
+            encoded = value
         case list() | tuple() | set():
             encoded = [plain(v) for v in value]
         case np.ndarray() | np.generic():

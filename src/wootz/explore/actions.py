@@ -119,7 +119,8 @@ def _check_tiles(record: Mapping[str, Any]) -> None:
 
 
 def _check_ids(ids: Any, *, what: str) -> None:
-    if not isinstance(ids, list) or not all(isinstance(i, str) and 0 < len(i) <= KEY_MAX for i in ids):
+    is_listed = isinstance(ids, list) and set(map(type, ids)) <= {str}
+    if not is_listed or (ids and not 0 < min(map(len, ids)) <= max(map(len, ids)) <= KEY_MAX):
         raise ActionError(f"{what} must be a list of ids.")
 
 
