@@ -54,8 +54,8 @@ def make_clustered(path):
 
     archive = make_archive(path, clusters=False, embedding=False, n_images=4)
     tiles = archive.tiles()
-    heap = np.arange(len(tiles)) % 6
     rng = np.random.default_rng(5)
+    heap = rng.permutation(np.arange(len(tiles)) % 6)
     centres = 3 * np.eye(6, 8) + np.repeat(np.eye(2, 8)[::-1] * 9, 3, axis=0)
     features = (centres[heap] + rng.normal(0, 0.2, (len(tiles), 8))).astype(np.float32)
     archive.add_embedding("toy", tiles.tile_ids.tolist(), features, {"encoder_fingerprint": "hand-made"})
