@@ -269,6 +269,19 @@ def test_cards_show_typical_tiles_and_follow_edits(client, workspace):
     assert [(c["n"], c["edited"]) for c in cards] == [(23, True), (25, True), (24, False)]
 
 
+def test_cards_of_too_many_tiles_are_of_a_sample(workspace, monkeypatch):
+    whole = Desk(workspace).cards("Ana")
+    monkeypatch.setattr("wootz.explore.desk.SEEN_WHOLE", workspace.n - 1)
+    assert Desk(workspace).cards("Ana") == whole  # the sample holds all
+    monkeypatch.setattr("wootz.explore.desk.SEEN_EACH", 6)
+    numbers = workspace.clusters.numbers
+    for card, full in zip(Desk(workspace).cards("Ana"), whole, strict=True):
+        shown = [row for rows in card["tiles"].values() for row in rows]
+        assert len(set(shown)) == len(shown) == 6  # two of each role, of the six that were seen
+        assert set(numbers[shown]) == {int(card["key"])}
+        assert (card["n"], card["spread"]) == (full["n"], full["spread"])  # counts are of all
+
+
 def test_find(client, workspace):
     wanted = workspace.tiles.tile_ids[11]
     assert client.get("/api/find", params={"text": wanted.upper()}).json() == [11]

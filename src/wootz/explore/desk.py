@@ -9,7 +9,7 @@ import pandas as pd
 
 from wootz.explore.actions import NOTED_OPS, ActionError
 from wootz.explore.consensus import CONSENSUS, agreement, opinions
-from wootz.explore.groups import exemplars, group_names, rows_by_code, spread
+from wootz.explore.groups import exemplars, exemplars_of_sample, group_names, rows_by_code, spread
 from wootz.explore.history import describe
 from wootz.explore.likeness import nearest, proposals, taken_apart
 from wootz.explore.notes import page_notes
@@ -23,6 +23,8 @@ from wootz.storage import plain
 from wootz.tables import records
 
 N_EXEMPLARS = 8
+SEEN_WHOLE, SEEN_EACH = 2_000_000, 20_000
+"""Of more tiles than the former, cards show the most typical ones of so many random ones of each group."""
 SPREAD = ("specimen", "condition", "step", "instrument", "set")
 FOUND_MAX = 5_000
 FACTS = (
@@ -203,7 +205,10 @@ class Desk:
         groups = rows_by_code(codes)
         options = {"n_each": N_EXEMPLARS, "images": self._images}
         if clusters.features is not None:
-            shown = exemplars(clusters.features, codes, **options)
+            if len(codes) > SEEN_WHOLE:
+                shown = exemplars_of_sample(clusters.features, codes, n_seen=SEEN_EACH, **options)
+            else:
+                shown = exemplars(clusters.features, codes, **options)
         else:
             shown = [
                 {"medoid": rows[:: max(1, len(rows) // N_EXEMPLARS)][:N_EXEMPLARS].tolist()}

@@ -116,6 +116,21 @@ def exemplars(
     return chosen
 
 
+def exemplars_of_sample(
+    features: np.ndarray, codes: np.ndarray, *, n_each: int, images: np.ndarray, n_seen: int
+) -> list[dict[str, list[int]]]:
+    """Choose `exemplars` among `n_seen` random tiles of each group, or all of a smaller one.
+
+    For so many tiles that going through all features takes longer than a person waits.
+    """
+    rng = np.random.default_rng(0)
+    seen = [rng.permutation(rows)[:n_seen] for rows in rows_by_code(codes)]
+    rows = np.sort(np.concatenate(seen)) if seen else np.zeros(0, np.int64)
+    options = {"n_each": n_each, "images": images[rows]}
+    found = exemplars(np.asarray(features[rows]), codes[rows], **options)
+    return [{role: rows[picked].tolist() for role, picked in group.items()} for group in found]
+
+
 def rows_by_code(codes: np.ndarray) -> list[np.ndarray]:
     """List the rows of each code 0 ... K - 1, in row order."""
     order = np.argsort(codes, kind="stable")
