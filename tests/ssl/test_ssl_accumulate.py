@@ -121,13 +121,13 @@ def test_cut_within_a_step_goes_on_from_the_last_whole_one(toy_tiles, tmp_path, 
 def test_batches_of_a_step_have_views_of_their_own(toy_tiles, tmp_path, monkeypatch):
     import wootz.ssl.views
 
-    draw, seeds = wootz.ssl.views.random_view, set()
+    draw, seeds = wootz.ssl.views.random_views, set()
 
-    def note(batch, cfg, *, generator, margin_px):
+    def note(batch, cfg, *, generator, **rest):
         seeds.add(generator.initial_seed())
-        return draw(batch, cfg, generator=generator, margin_px=margin_px)
+        return draw(batch, cfg, generator=generator, **rest)
 
-    monkeypatch.setattr(wootz.ssl.views, "random_view", note)
+    monkeypatch.setattr(wootz.ssl.views, "random_views", note)
     cfg = PretrainConfig(
         encoder="small", epochs=1, batch_size=4, accumulate=2, precision="float32", augment=SAME_VIEWS
     )

@@ -271,13 +271,13 @@ def test_multi_crop_draws_large_views_first_and_small_ones_of_small_windows(toy,
     import wootz.ssl.views
 
     seen = []
-    draw = wootz.ssl.views.random_view
+    draw = wootz.ssl.views.random_views
 
-    def note(tiles, cfg, **rest):
-        seen.append((cfg.area_min_frac, cfg.area_max_frac))
-        return draw(tiles, cfg, **rest)
+    def note(tiles, cfg, *, n_views, **rest):
+        seen.extend([(cfg.area_min_frac, cfg.area_max_frac)] * n_views)
+        return draw(tiles, cfg, n_views=n_views, **rest)
 
-    monkeypatch.setattr(wootz.ssl.views, "random_view", note)
+    monkeypatch.setattr(wootz.ssl.views, "random_views", note)
     batch = TileBatch(torch.rand(3, 1, 40, 40), 4, AugmentConfig(out_px=32), generator=torch.Generator())
     drawn = toy.method(cfg).views(batch)
     assert [v.shape[-1] for v in drawn] == [32, 32, 16, 16, 16, 16]

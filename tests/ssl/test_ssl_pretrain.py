@@ -200,13 +200,13 @@ def test_seed_decides_the_result(toy_tiles, tmp_path):
 def test_every_step_draws_other_views(toy_tiles, tmp_path, monkeypatch):
     import wootz.ssl.views
 
-    draw, seeds = wootz.ssl.views.random_view, []
+    draw, seeds = wootz.ssl.views.random_views, []
 
-    def note(batch, cfg, *, generator, margin_px):
+    def note(batch, cfg, *, generator, **rest):
         seeds.append(generator.initial_seed())
-        return draw(batch, cfg, generator=generator, margin_px=margin_px)
+        return draw(batch, cfg, generator=generator, **rest)
 
-    monkeypatch.setattr(wootz.ssl.views, "random_view", note)
+    monkeypatch.setattr(wootz.ssl.views, "random_views", note)
     pretrain_tiles(toy_tiles(), options(epochs=2), folder=tmp_path)
     assert len(set(seeds)) == 8
 

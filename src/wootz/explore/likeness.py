@@ -31,7 +31,7 @@ def nearest(features: np.ndarray, rows: np.ndarray, *, n: int) -> tuple[np.ndarr
     likeness : (<= n,) float32
         Largest cosine to any of `rows`, in [-1, 1].
     """
-    score = _mean_of_best(features, unit_rows(features[_thinned(rows)]), n_best=1)
+    score = _mean_of_best(features, unit_rows(features[thinned(rows)]), n_best=1)
     score[rows] = -np.inf
     return _best(score, n)
 
@@ -67,9 +67,9 @@ def proposals(
     """
     if not len(of_class):
         raise ActionError("name at least one tile of the class first; proposals are made from named tiles.")
-    score = _mean_of_best(features, unit_rows(features[_thinned(of_class)]), n_best=NEAREST_OF_CLASS)
+    score = _mean_of_best(features, unit_rows(features[thinned(of_class)]), n_best=NEAREST_OF_CLASS)
     if len(others):
-        score -= _mean_of_best(features, unit_rows(features[_thinned(others)]), n_best=NEAREST_OF_CLASS)
+        score -= _mean_of_best(features, unit_rows(features[thinned(others)]), n_best=NEAREST_OF_CLASS)
     return _best(np.where(free, score, -np.inf), n)
 
 
@@ -124,7 +124,7 @@ def _best(score: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     return order, score[order]
 
 
-def _thinned(rows: np.ndarray) -> np.ndarray:
+def thinned(rows: np.ndarray) -> np.ndarray:
     """Take at most 400 rows, evenly spaced."""
     rows = np.asarray(rows)
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), QUERIES_MAX)).astype(int)]

@@ -32,7 +32,7 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     ----------
     fixed : dict
         ``sets``: names (``rendered`` draws coatings, the others are public sets), ``tile_px`` of each,
-        ``n_rendered`` fields.
+        ``n_rendered`` fields, ``render_seed`` (0 where it is not given).
     folder : Path
         Receives one archive a set.
     data : str
@@ -47,7 +47,8 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     for name in fixed["sets"]:
         tile_px = fixed["tile_px"][name]
         if name == "rendered":
-            archive = _ingest_rendered(folder, n=fixed["n_rendered"], tile_px=tile_px)
+            seed = fixed.get("render_seed", 0)
+            archive = _ingest_rendered(folder, n=fixed["n_rendered"], tile_px=tile_px, seed=seed)
         else:
             archive = ingest_one(Path(data), folder / name, item=find_set(name), tile_px=tile_px)
         if TRUTH not in archive.tile_table:
@@ -101,12 +102,12 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     }
 
 
-def _ingest_rendered(folder: Path, *, n: int, tile_px: int) -> Archive:
+def _ingest_rendered(folder: Path, *, n: int, tile_px: int, seed: int) -> Archive:
     """Draw coatings and ingest them; what is there is passed over."""
     from wootz.ingest import IngestConfig, ingest
     from wootz.synthetic import RenderConfig, render
 
-    render(folder / "fields", RenderConfig(n=n, recipe="coating", seed=0))
+    render(folder / "fields", RenderConfig(n=n, recipe="coating", seed=seed))
     options = IngestConfig(set="rendered", scheme="coating", tile_px=tile_px, stride_px=tile_px)
     ingest(folder / "rendered", [folder / "fields"], options)
     return Archive(folder / "rendered")

@@ -1,225 +1,192 @@
 """Ways in which an expert gets through a set of tiles, at a price: looking costs one, acting costs one."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wootz.audits import draw_audit, overall_precision
+from wootz.acceptance import corrected_confidence, limit_for
+from wootz.apps.studies.expert_desk import Book, Desk, Work, work_through
+from wootz.audits import overall_precision
 from wootz.classheads import FittedHead, fit_class_head
 from wootz.clustering import kmeans
 from wootz.errors import WootzError
-from wootz.explore.groups import exemplars, rows_by_code, unit_rows
-from wootz.explore.likeness import taken_apart
-from wootz.headscores import confidence_for
+from wootz.explore.groups import exemplars, unit_rows
+from wootz.explore.reviewing import CARD, far_card, odd_batches, random_card, surest_card
 
-TILES_PER_CARD = 40
-"""Tiles of a micro-cluster on average: several times as many clusters as classes on the sets of the study."""
-N_EXEMPLARS = 8
-AGREE_FRAC = 0.9
-"""A card is named as a whole if so much of what it shows is of one class, else split or left."""
-SPLIT_MIN = 20
-N_AUDIT = 60
-AUDITED = 0.9
-"""Share of right labels that an audit must show: of an expert who errs in 5 %, perfect labels show 0.95."""
-N_LEAST = 10
-N_ROUNDS = 2
-REVIEWED = 20
-"""Most tiles that are looked at in the list of one class."""
+ROLES = 3
 
 
-class Desk:
-    """What the expert sees, says and pays.
+@dataclass(frozen=True)
+class Plan:
+    """How much of what the expert does.
 
-    Parameters
-    ----------
-    features : (N, D) float32
-    images : (N,) int
-    truth : (N,) object
-    wrong_frac : float in [0, 1)
-        Share of answers that name another class, drawn at random.
-    rng : numpy Generator
+    n_first : cards of clusters before the first training.
+    n_rounds : trainings, each followed by a card of every list and one of tiles unlike all named ones.
+    n_audit : cards of every list, drawn at random, by which the last head is judged.
+    rare_frac : classes that the head says of a smaller share of the tiles are rare.
+    n_read : cards of a rare class's list between two trainings.
+    least_found : that list is read on while this share of the cards is of the class.
+    precision : expected of the labels that are accepted unseen.
     """
 
-    def __init__(
-        self,
-        features: np.ndarray,
-        images: np.ndarray,
-        truth: np.ndarray,
-        *,
-        wrong_frac: float,
-        rng: np.random.Generator,
-    ) -> None:
-        self.features, self.images, self.rng = features, images, rng
-        self._truth, self._wrong_frac = truth, wrong_frac
-        self.classes = np.unique(truth.astype(str)).tolist()
-        self.cost = 0
-
-    def look(self, rows: np.ndarray, *, price: int) -> np.ndarray:
-        """Look at tiles: as one card (price 1), or one by one (their number)."""
-        self.cost += price
-        return self._truth[rows]
-
-    def act(self) -> None:
-        """Pay for an action."""
-        self.cost += 1
-
-    def answer(self, name: str) -> str:
-        """Say a class, now and then another one; costs an action."""
-        self.cost += 1
-        others = [other for other in self.classes if other != name]
-        if others and self.rng.random() < self._wrong_frac:
-            return str(self.rng.choice(others))
-        return name
-
-
-@dataclass
-class Work:
-    """What came of it: labels (N,) object with "" for none, the cost, and figures on the way."""
-
-    labels: np.ndarray
-    cost: int
-    noted: dict[str, Any] = field(default_factory=dict)
+    n_first: int = 40
+    n_rounds: int = 8
+    n_audit: int = 3
+    rare_frac: float = 0.05
+    n_read: int = 6
+    least_found: float = 0.1
+    precision: float = 0.965
 
 
 def label_one_by_one(desk: Desk) -> Work:
     """Look at every tile, name every tile."""
-    labels = np.full(len(desk.features), "", object)
-    for row in range(len(labels)):
-        labels[row] = desk.answer(desk.look(np.array([row]), price=1)[0])
-    return Work(labels, desk.cost)
+    return Work(desk.name_one_by_one(np.arange(len(desk.features))), desk.cost)
 
 
-def label_in_random_order(desk: Desk) -> Work:
-    """Name a tenth of the tiles, drawn at random, and let the head name what it is sure of."""
+def label_in_random_order(desk: Desk, plan: Plan) -> Work:
+    """Name a tenth of the tiles, drawn at random, one by one, and let the head name what it is sure of."""
     n = len(desk.features)
-    labels = np.full(n, "", object)
-    order = desk.rng.permutation(n)[: max(20, n // 10)]
-    for row in order:
-        labels[row] = desk.answer(desk.look(np.array([row]), price=1)[0])
-    return finish_by_head(desk, labels)
+    book, rows = Book(n), desk.rng.permutation(n)[: max(20, n // 10)]
+    book.write(rows, desk.name_one_by_one(rows), is_main=np.zeros(len(rows), bool))
+    noted = accept_sure(desk, book, plan=plan)
+    return Work(book.labels, desk.cost, noted)
 
 
-def label_by_cards(desk: Desk) -> Work:
-    """Name micro-clusters by their cards, split mixed ones, and let the head name what it is sure of."""
-    labels, n_cards = np.full(len(desk.features), "", object), 0
-    k = max(2, len(labels) // TILES_PER_CARD)
-    codes = kmeans(unit_rows(desk.features), k, rng=desk.rng, spherical=True, n_init=3).labels
-    waiting = [rows for rows in rows_by_code(codes) if len(rows)]
-    named: list[np.ndarray] = []
-    while waiting:
-        parts: list[np.ndarray] = []
-        for rows, name in _look_at_cards(desk, waiting + named, n=len(waiting)):
-            n_cards += 1
-            if name:
-                labels[rows] = desk.answer(name)
-                named.append(rows)
-            elif len(rows) >= SPLIT_MIN:
-                desk.act()
-                parts += taken_apart(desk.features, rows, n_parts=2, seed=0)
-        waiting = parts
-    _check_cards(desk, labels, named)
-    return finish_by_head(desk, labels, n_cards=n_cards)
+def label_by_reviews(desk: Desk, plan: Plan) -> Work:
+    """Name cards of clusters, train and review cards of lists in turn, accept what the head is sure of."""
+    book, noted, paid = Book(len(desk.features)), {}, 0
+    for part in ("first", "reviews", "rare", "last"):
+        match part:
+            case "first":
+                for rows in first_cards(desk, n=plan.n_first):
+                    work_through(desk, book, rows)
+            case "reviews":
+                for _ in range(plan.n_rounds):
+                    review_lists(desk, book)
+                look_again(desk, book)
+            case "rare":
+                read_rare(desk, book, plan=plan)
+                noted["by_card"] = float((~book.free).mean())
+            case "last":
+                noted |= accept_sure(desk, book, plan=plan)
+        noted[f"cost_{part}"], paid = desk.cost - paid, desk.cost
+    return Work(book.labels, desk.cost, noted)
 
 
-def finish_by_head(desk: Desk, labels: np.ndarray, **noted: Any) -> Work:
-    """Train, review the rarest class, train again, audit, and take what the audit bears out.
-
-    Parameters
-    ----------
-    desk : Desk
-    labels : (N,) object
-        What is named so far; filled on.
-    noted : Any
-        Further figures of the work.
-    """
-    fitted = _train(desk, labels)
-    if fitted is None:
-        return Work(labels, desk.cost, noted)
-    for _ in range(N_ROUNDS):
-        _review_rarest(desk, labels, fitted)
-        fitted = _train(desk, labels) or fitted
-    probabilities = fitted.head.probabilities(desk.features)
-    said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    strata = np.where(labels == "", said, -1)
-    names = np.array(fitted.head.class_names, object)
-    rows = draw_audit(strata, n_strata=len(names), n=N_AUDIT, rng=desk.rng)
-    answers = [desk.answer(name) for row in rows for name in desk.look(np.array([row]), price=1)]
-    codes = np.array([fitted.head.class_names.index(a) if a in names else -1 for a in answers], int)
-    least = np.ones(len(names))
-    for k in range(len(names)):  # each class has its list, and its limit
-        own = said[rows] == k
-        least[k] = confidence_for(probabilities[rows[own]], codes[own], precision=AUDITED, n_least=N_LEAST)
-    inside = (labels == "") & (sure >= least[said])
-    kept = inside[rows]  # a random sample of what is accepted, too
-    is_right = np.array(answers, object) == names[said[rows]]
-    sizes = np.bincount(said[inside], minlength=len(names))
-    weights = (kept.astype(float), (kept & is_right).astype(float))
-    n, right = (np.bincount(said[rows], weights=w, minlength=len(names)) for w in weights)
-    audited = overall_precision(right, n, sizes=sizes)
-    labels[inside] = names[said[inside]]
-    labels[rows] = answers
-    desk.act()  # accepting the list
-    noted |= {"audit_low": audited.low, "audit_high": audited.high}
-    return Work(labels, desk.cost, noted | {"by_head": float(inside.mean())})
+def first_cards(desk: Desk, *, n: int) -> Iterator[np.ndarray]:
+    """Give a card of each of `n` clusters: typical tiles, tiles at the border and outliers."""
+    n = min(n, len(desk.features) // 2)
+    codes = kmeans(unit_rows(desk.features), n, rng=desk.rng, spherical=True, n_init=1).labels
+    for shown in exemplars(desk.features, codes, n_each=CARD // ROLES, images=desk.images):
+        yield np.concatenate([shown[role] for role in shown]).astype(np.int64)
 
 
-def _look_at_cards(desk: Desk, groups: list[np.ndarray], *, n: int) -> list[tuple[np.ndarray, str]]:
-    """Look at the cards of the first `n` groups: their rows, and the class of nearly all that a card shows.
-
-    The class is "" where the card is mixed. All groups together say where each ends.
-    """
-    codes = np.full(len(desk.features), -1)
-    for code, rows in enumerate(groups):
-        codes[rows] = code
-    if not n:
-        return []
-    shown = exemplars(desk.features, codes, n_each=N_EXEMPLARS, images=desk.images)
-    found = []
-    for rows, tiles in zip(groups[:n], shown[:n], strict=True):
-        seen = desk.look(np.concatenate([tiles[role] for role in tiles]).astype(int), price=1)
-        names, counts = np.unique(seen.astype(str), return_counts=True)
-        is_one = counts.max() >= AGREE_FRAC * counts.sum()
-        found.append((rows, str(names[counts.argmax()]) if is_one else ""))
-    return found
-
-
-def _check_cards(desk: Desk, labels: np.ndarray, named: list[np.ndarray]) -> None:
-    """Look again at cards that a head of the others' tiles takes for something else: a slip of the expert."""
-    fitted = _train(desk, labels)
+def review_lists(desk: Desk, book: Book) -> None:
+    """Train; name a card of each list, drawn at random, one of the scarcest class, one of strange tiles."""
+    fitted = train(desk, book)
     if fitted is None:
         return
-    names = np.array(fitted.head.class_names, object)
-    judged = np.isfinite(fitted.held_out).all(axis=1)
-    said = np.full(len(labels), "", object)
-    said[fitted.rows[judged]] = names[fitted.held_out[judged].argmax(axis=1)]
-    strange = [
-        i
-        for i, rows in enumerate(named)
-        if (said[rows] != labels[rows])[said[rows] != ""].sum() > len(rows) / 2
-    ]
-    order = [named[i] for i in strange] + [rows for i, rows in enumerate(named) if i not in strange]
-    for rows, name in _look_at_cards(desk, order, n=len(strange)):
-        labels[rows] = desk.answer(name) if name else ""
-
-
-def _review_rarest(desk: Desk, labels: np.ndarray, fitted: FittedHead) -> None:
-    """Look through the list of the class with the fewest named tiles, one by one, surest first."""
-    names = fitted.head.class_names
-    rare = int(np.bincount(fitted.codes, minlength=len(names)).argmin())
     probabilities = fitted.head.probabilities(desk.features)
-    free = np.flatnonzero((labels == "") & (probabilities.argmax(axis=1) == rare))
-    for row in free[np.argsort(-probabilities[free, rare], kind="stable")][:REVIEWED]:
-        labels[row] = desk.answer(desk.look(np.array([row]), price=1)[0])
+    said = probabilities.argmax(axis=1)
+    for code in range(probabilities.shape[1]):
+        work_through(desk, book, random_card(book.free & (said == code), rng=desk.rng))
+    scarce = int(np.bincount(fitted.codes, minlength=probabilities.shape[1]).argmin())
+    work_through(desk, book, surest_card(probabilities, scarce, free=book.free))
+    work_through(desk, book, far_card(desk.features, book.named, free=book.free))
 
 
-def _train(desk: Desk, labels: np.ndarray) -> FittedHead | None:
+def look_again(desk: Desk, book: Book) -> None:
+    """Look again at actions that a head of all the others contradicts: slips of the expert."""
+    try:
+        fitted = _fit(desk, book, groups=book.actions)
+    except WootzError:
+        return
+    for action in odd_batches(fitted.held_out, fitted.codes, book.actions[fitted.rows]):
+        work_through(desk, book, np.flatnonzero(book.actions == action))
+
+
+def read_rare(desk: Desk, book: Book, *, plan: Plan) -> None:
+    """Read the lists of rare classes, surest first, training in between, until cards hold few of them.
+
+    Rare is what the head says of few tiles, and in any case the class with the shortest list.
+    """
+    fitted = train(desk, book)
+    if fitted is None:
+        return
+    said = fitted.head.probabilities(desk.features).argmax(axis=1)
+    expected = np.bincount(said, minlength=len(fitted.head.class_names)) / len(said)
+    order = [code for code in np.argsort(expected) if expected[code] <= max(plan.rare_frac, expected.min())]
+    for name in [fitted.head.class_names[code] for code in order]:
+        found = 1.0
+        while found >= plan.least_found and book.free.any() and name in fitted.head.class_names:
+            probabilities = fitted.head.probabilities(desk.features)
+            code = fitted.head.class_names.index(name)
+            ranked = surest_card(probabilities, code, free=book.free, n=plan.n_read * CARD)
+            cards = [ranked[at : at + CARD] for at in range(0, len(ranked), CARD)]
+            found = np.mean(np.concatenate([work_through(desk, book, card) for card in cards]) == name)
+            fitted = train(desk, book) or fitted
+    look_again(desk, book)
+
+
+def accept_sure(desk: Desk, book: Book, *, plan: Plan) -> dict[str, float]:
+    """Train, judge random cards of each list, and accept the labels that they bear out.
+
+    Returns
+    -------
+    dict
+        ``by_head``: share of the tiles that were accepted unseen; ``audit``, ``audit_low``, ``audit_high``:
+        their precision as the expert sees it, on tiles that also chose the limit. {} without a head.
+    """
+    fitted = train(desk, book)
+    if fitted is None:
+        return {}
+    names = np.array(fitted.head.class_names, object)
+    probabilities = fitted.head.probabilities(desk.features)
+    said, listed = probabilities.argmax(axis=1), book.free
+    rows = _judge_lists(desk, book, said, n_classes=len(names), n_cards=plan.n_audit)
+    look_again(desk, book)
+    is_right = book.labels[rows] == names[said[rows]]
+    sure = corrected_confidence(probabilities.max(axis=1), said, audited=rows, is_right=is_right)
+    inside = listed & (sure >= limit_for(sure[listed], precision=plan.precision))
+    kept = inside[rows]
+    sizes, n, right = (
+        np.bincount(said[chosen], minlength=len(names))
+        for chosen in (inside, rows[kept], rows[kept & is_right])
+    )
+    audited = overall_precision(right, n, sizes=sizes)
+    taken = inside & book.free
+    book.labels[taken] = names[said[taken]]
+    desk.act()  # accepting the lists
+    found = {"audit": audited.value, "audit_low": audited.low, "audit_high": audited.high}
+    return found | {"by_head": float(taken.mean())}
+
+
+def _judge_lists(desk: Desk, book: Book, said: np.ndarray, *, n_classes: int, n_cards: int) -> np.ndarray:
+    """Name random cards of the list of each class; (n,) int64 rows."""
+    cards = []
+    for code in range(n_classes):
+        drawn = random_card(book.free & (said == code), rng=desk.rng, n=n_cards * CARD)
+        cards += [drawn[at : at + CARD] for at in range(0, len(drawn), CARD)]
+    for card in cards:
+        work_through(desk, book, card)
+    return np.concatenate(cards) if cards else np.zeros(0, np.int64)
+
+
+def train(desk: Desk, book: Book) -> FittedHead | None:
     """Press the button; None where too little is named."""
     desk.act()
-    counts = dict(zip(*np.unique(labels.astype(str), return_counts=True), strict=True))
-    taught = np.array([name if counts[name] > 1 else "" for name in labels.astype(str)], object)
     try:
-        options: dict[str, Any] = {"groups": desk.images, "strengths": (0.01, 0.1), "n_max": 5000}
-        return fit_class_head(desk.features, taught, rng=desk.rng, **options)
+        return _fit(desk, book, groups=desk.images)
     except WootzError:
         return None
+
+
+def _fit(desk: Desk, book: Book, *, groups: np.ndarray) -> FittedHead:
+    """Fit a head as the page does; classes on a single tile teach nothing."""
+    labels = book.labels.astype(str)
+    names, counts = np.unique(labels, return_counts=True)
+    taught = np.where(np.isin(labels, names[counts < 2]), "", labels).astype(object)
+    options: dict[str, Any] = {"strengths": (0.01, 0.1), "n_max": 5000}
+    return fit_class_head(desk.features, taught, groups=groups, rng=desk.rng, **options)

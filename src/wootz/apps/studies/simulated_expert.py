@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from wootz.apps.studies.clustering import TRUTH, features_of, prepare
-from wootz.apps.studies.expert_work import Desk, Work, label_by_cards, label_in_random_order, label_one_by_one
+from wootz.apps.studies.expert_desk import Desk, Work
+from wootz.apps.studies.expert_work import Plan, label_by_reviews, label_in_random_order, label_one_by_one
 from wootz.archive import Archive
 from wootz.errors import WootzError
+
+PRECISION = 0.965
+"""Expected of what is accepted unseen; an expert who mistakes single tiles sees less of it as right."""
 
 __all__ = ["cell", "judge_work", "prepare"]
 
@@ -24,8 +28,10 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     Parameters
     ----------
     params : dict
-        ``set``, ``features`` (see `wootz.apps.studies.tile_features.make_features`), ``way`` (one_by_one,
-        random_order or cards), ``seed``; ``wrong_frac``: share of wrong answers.
+        ``set``; ``features`` (see `wootz.apps.studies.tile_features.make_features`; made with seed 0);
+        ``way`` (one_by_one, random_order or reviews); ``seed`` of the expert; ``wrong_frac``: share of wrong
+        answers; ``slips``: answer, or tile where each tile on a card can be mistaken by itself;
+        ``images_frac``: part of the images.
     folder : Path
         Not used.
     shared : Path
@@ -38,22 +44,27 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     """
     archive = Archive(shared / params["set"])
     tiles = archive.tiles()
-    features, _ = features_of(tiles, params, folder=shared / params["set"] / "features")
+    made = params | {"seed": 0}
+    features, _ = features_of(tiles, made, folder=shared / params["set"] / "features")
     frame = tiles.columns([TRUTH, "image_id"])
     truth = frame[TRUTH].fillna("").to_numpy(object)
-    known = truth != ""
-    images = np.unique(frame["image_id"].astype(str)[known], return_inverse=True)[1]
+    images = np.unique(frame["image_id"].astype(str), return_inverse=True)[1]
     rng = np.random.default_rng([params["seed"], 7])
-    desk = Desk(features[known], images, truth[known], wrong_frac=params["wrong_frac"], rng=rng)
+    kept = rng.permutation(images.max() + 1)[: max(2, round(params["images_frac"] * (images.max() + 1)))]
+    known = (truth != "") & np.isin(images, kept)
+    by_tile = params["slips"] == "tile"
+    options = {"wrong_frac": params["wrong_frac"], "each_tile": by_tile}
+    desk = Desk(features[known], images[known], truth[known], rng=rng, **options)
+    plan = Plan(precision=PRECISION * (1 - params["wrong_frac"] if by_tile else 1.0))
     match params["way"]:
         case "one_by_one":
             work = label_one_by_one(desk)
         case "random_order":
-            work = label_in_random_order(desk)
-        case "cards":
-            work = label_by_cards(desk)
-        case _:
-            raise WootzError(f"way={params['way']!r} is not known; choose one_by_one, random_order or cards.")
+            work = label_in_random_order(desk, plan)
+        case "reviews":
+            work = label_by_reviews(desk, plan)
+        case other:
+            raise WootzError(f"way={other!r} is not known; choose one_by_one, random_order or reviews.")
     return judge_work(work, truth[known])
 
 

@@ -89,7 +89,7 @@ def phase_fractions(tiles: TileSet, scheme: str) -> np.ndarray:
     n_classes = len(tiles.archive.classes(scheme))
     rows = np.full((len(tiles), n_classes), np.nan)
     labelled = set(tiles.archive.annotations.query("scheme == @scheme")["image_id"])
-    for image_id, index, windows in _windows(tiles):
+    for image_id, index, windows in windows_by_image(tiles):
         if image_id in labelled:
             rows[index] = window_shares(
                 tiles.archive.mask(image_id, scheme=scheme), windows, n_classes=n_classes
@@ -130,7 +130,7 @@ def _line_shares(tiles: TileSet, fields: Path) -> np.ndarray:
 
     files = tiles.frame.groupby("image_id", sort=False)["file"].first()
     out = np.zeros(len(tiles))
-    for image_id, index, windows in _windows(tiles):
+    for image_id, index, windows in windows_by_image(tiles):
         stem = Path(str(files[image_id])).stem
         scene = read_scene(fields / "scenes" / f"{stem}.json")
         objects = np.asarray(imread(fields / "instances" / f"{stem}.png"))
@@ -141,7 +141,7 @@ def _line_shares(tiles: TileSet, fields: Path) -> np.ndarray:
     return out
 
 
-def _windows(tiles: TileSet) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def windows_by_image(tiles: TileSet) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Return (image, positions of its tiles, their (n, 4) windows) for each image."""
     frame = tiles.frame.reset_index(drop=True)
     return [

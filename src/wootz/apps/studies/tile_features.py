@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from wootz.apps.handmade import equalised_patterns, grey_histogram, local_binary_patterns, pixel_pca
+from wootz.kernelmap import fit_kernel_map
 from wootz.tiles import TileSet
 
+N_LANDMARKS = 256
 VIEWS = {"neu": {"area_min_frac": 0.12, "area_max_frac": 0.45}}  # about one to one at views of 96 px
 HANDMADE = {
     "grey_histogram": grey_histogram,
@@ -26,7 +28,8 @@ def make_features(
     ----------
     tiles : TileSet
     params : dict
-        ``set``, ``features`` (random, a method of `wootz pretrain`, or hand-made), ``seed``, ``encoder``;
+        ``set``, ``features`` (random, a method of `wootz pretrain`, hand-made, or ``filters``: a filter
+        bank, mapped by a Gaussian kernel), ``seed``, ``encoder``;
         ``steps``, ``batch_size`` and ``precision`` of a training; ``own``: other options of some features, by
         name, among them ``method`` where the name is none of a method, and ``block`` of the sampling.
     folder : Path
@@ -40,6 +43,11 @@ def make_features(
         encoder's file.
     """
     name = params["features"]
+    if name == "filters":
+        from wootz.apps.studies.filterbank import filtered_tiles
+
+        rows, rng = filtered_tiles(tiles), np.random.default_rng(params["seed"])
+        return fit_kernel_map(rows, rng=rng, n_landmarks=N_LANDMARKS)(rows), {}
     pixels = tiles.scaled(slice(None))
     if name in HANDMADE:
         return HANDMADE[name](pixels), {}
@@ -52,7 +60,8 @@ def make_features(
     encoder = own.get("encoder", params["encoder"])
     if name == "random":
         return embed_arrays(pixels, build_encoder(encoder, generator_seed=params["seed"])), {}
-    options = _options(tiles, params | own, side_px=pixels.shape[-1])
+    method = own.get("method", name)  # the params of a study of clusterings hold another method
+    options = _options(tiles, params | own, method=method, side_px=pixels.shape[-1])
     result = pretrain_tiles(tiles, options, folder=folder, groups=tile_groups(tiles, options.sampling))
     facts = {
         "rankme": result.rankme,
@@ -64,12 +73,12 @@ def make_features(
     return embed_arrays(pixels, load_encoder(result.checkpoint)), facts
 
 
-def _options(tiles: TileSet, params: dict[str, Any], *, side_px: int) -> Any:
+def _options(tiles: TileSet, params: dict[str, Any], *, method: str, side_px: int) -> Any:
     from wootz.ssl import PretrainConfig, method_options
 
     batch_size = min(params["batch_size"], len(tiles))
     options = PretrainConfig(
-        method=method_options(params.get("method", params["features"])),
+        method=method_options(method),
         encoder=params["encoder"],
         batch_size=batch_size,
         epochs=-(-params["steps"] // (len(tiles) // batch_size)),
