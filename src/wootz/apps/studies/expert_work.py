@@ -137,7 +137,8 @@ def accept_sure(desk: Desk, book: Book, *, plan: Plan) -> dict[str, float]:
     -------
     dict
         ``by_head``: share of the tiles that were accepted unseen; ``audit``, ``audit_low``, ``audit_high``:
-        their precision as the expert sees it, on tiles that also chose the limit. {} without a head.
+        their precision as the expert sees it, on tiles that also chose the limit; left out where none of
+        the accepted tiles was judged. {} without a head.
     """
     fitted = train(desk, book)
     if fitted is None:
@@ -159,8 +160,10 @@ def accept_sure(desk: Desk, book: Book, *, plan: Plan) -> dict[str, float]:
     taken = inside & book.free
     book.labels[taken] = names[said[taken]]
     desk.act()  # accepting the lists
-    found = {"audit": audited.value, "audit_low": audited.low, "audit_high": audited.high}
-    return found | {"by_head": float(taken.mean())}
+    found = {"by_head": float(taken.mean())}
+    if audited.n:
+        found |= {"audit": audited.value, "audit_low": audited.low, "audit_high": audited.high}
+    return found
 
 
 def _judge_lists(desk: Desk, book: Book, said: np.ndarray, *, n_classes: int, n_cards: int) -> np.ndarray:
