@@ -137,14 +137,14 @@ def _watch_queue(jobs: Sequence[Any], *, title: str) -> list[Any]:
 
 def _ask_queue(job_ids: Sequence[str]) -> dict[str, tuple[str, str]] | None:
     """Ask SLURM for state and reason of the jobs in its queue; None if it gives no answer."""
-    command = ["squeue", "--noheader", "--array", "--format=%i %T %r", "--jobs", ",".join(job_ids)]
+    command = ["squeue", "--noheader", "--array", "--format=%i|%T|%r", "--jobs", ",".join(job_ids)]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if answer.returncode and "Invalid job id" not in answer.stderr:  # what it says when all are long gone
         return None
-    lines = (line.split(maxsplit=2) for line in answer.stdout.splitlines())
+    lines = (line.split("|", 2) for line in answer.stdout.splitlines())
     return {number: (state, reason) for number, state, reason in lines}
 
 

@@ -90,3 +90,19 @@ def browser(chromium):
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def serve():
+    """Serve archives until the test ends: a function of an archive that returns a `Served`."""
+    from .browsing import Served
+
+    started = []
+
+    def start(archive):
+        started.append(Served(archive))
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.stop()

@@ -3,17 +3,15 @@
 import pandas as pd
 import pytest
 
+from .browsing import EVIL, Person
 from .conftest import make_archive
-from .test_page import EVIL, Person, Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
-def served(tmp_path):
-    served = Served(make_archive(tmp_path / "a", n_images=4))
-    yield served
-    served.stop()
+def served(tmp_path, serve):
+    return serve(make_archive(tmp_path / "a", n_images=4))
 
 
 def write(person, text):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from .browsing import Person
 from .conftest import make_clustered
-from .test_page import Person, Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -15,10 +15,8 @@ def archive_and_heap(tmp_path):
 
 
 @pytest.fixture
-def served(archive_and_heap):
-    served = Served(archive_and_heap[0])
-    yield served
-    served.stop()
+def served(archive_and_heap, serve):
+    return serve(archive_and_heap[0])
 
 
 def parts(page):

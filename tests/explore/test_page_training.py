@@ -6,17 +6,15 @@ import pytest
 from wootz import oplog
 from wootz.explore.auditing import audit_answers, latest_audit
 
+from .browsing import Person
 from .conftest import make_archive
-from .test_page import Person, Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
-def served(tmp_path):
-    served = Served(make_archive(tmp_path / "a", n_images=6))
-    yield served
-    served.stop()
+def served(tmp_path, serve):
+    return serve(make_archive(tmp_path / "a", n_images=6))
 
 
 def test_train_review_audit_reload(served, browser, tmp_path):

@@ -64,33 +64,6 @@ def test_the_rest_is_ranked_by_the_head(workspace, trainer):
     assert trainer.head("Ben") == {}
 
 
-def test_cards_of_a_list_of_a_rare_class_and_of_strange_tiles(workspace, trainer):
-    name_some(workspace)
-    with pytest.raises(ActionError, match="train first"):
-        trainer.card("Ana", "class:dark", kind="surest")
-    trainer.train("Ana")
-    free = workspace.verdicts("Ana")[0] == 0
-    ranked = trainer.ranked("Ana", "class:dark", n=1000)
-    surest = trainer.card("Ana", "class:dark", kind="surest", n=len(ranked["rows"]) + 3)
-    assert surest["rows"][: len(ranked["rows"])] == ranked["rows"]
-    assert len(surest["rows"]) == len(ranked["rows"]) + 3  # also tiles that the head takes for another class
-    assert surest["scores"] == sorted(surest["scores"], reverse=True)
-    drawn = trainer.card("Ana", "class:dark", kind="random", n=8)["rows"]
-    assert len(set(drawn)) == 8
-    assert set(drawn) <= set(ranked["rows"])
-    assert drawn != ranked["rows"][:8]
-    workspace.act({"op": "refuse", "actor": "Ana", "class": "dark", "rows": ranked["rows"][:2]})
-    for kind in ("surest", "random"):
-        assert not set(ranked["rows"][:2]) & set(trainer.card("Ana", "class:dark", kind=kind, n=1000)["rows"])
-    strange = trainer.card("Ana", "", kind="unlike", n=5)
-    assert free[strange["rows"]].all()
-    assert len(strange["rows"]) == 5
-    with pytest.raises(ActionError, match="does not know 'pore'"):
-        trainer.card("Ana", "class:pore", kind="random")
-    with pytest.raises(ActionError, match="kind="):
-        trainer.card("Ana", "class:dark", kind="all")
-
-
 def test_an_audit_is_random_recorded_and_says_nothing_of_the_head(workspace, trainer):
     name_some(workspace)
     trainer.train("Ana")

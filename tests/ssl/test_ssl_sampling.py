@@ -21,6 +21,7 @@ from wootz.ssl.selection import select_tiles, tile_groups
 from wootz.ssl.views import TileBatch
 from wootz.uncutbars import on_info_bar
 
+SOURCE_SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=8)
 SIZES = {"a": 400, "b": 100, "c": 25, "d": 1}
 
 
@@ -64,7 +65,7 @@ def test_a_source_of_n_tiles_gets_n_to_the_one_minus_gamma(gamma):
 
 
 @given(
-    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    sizes=SOURCE_SIZES,
     gamma=st.floats(0, 1),
     n_draws=st.integers(1, 200),
     seed=st.integers(0, 999),
@@ -140,7 +141,7 @@ def test_ranks_share_the_batches_of_one_process(toy_tiles, step):
 
 
 @given(
-    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    sizes=SOURCE_SIZES,
     block=st.integers(2, 20),
     n_draws=st.integers(1, 200),
     seed=st.integers(0, 999),

@@ -223,7 +223,7 @@ def _run_cell(
     start = time.monotonic()
     extra = {} if shared is None else {"shared": shared}
     try:
-        record["figures"] = _checked(experiment.cell(dict(params), store.work(params), **extra))
+        record["figures"] = _checked(experiment.cell(dict(params), store.work(params), **extra), params)
         record |= {"status": "done", "error": ""}
     except KeyboardInterrupt:
         store.save(record | {"status": "interrupted", "seconds": round(time.monotonic() - start, 3)})
@@ -236,9 +236,11 @@ def _run_cell(
     return json.loads(storage.json_bytes(record))
 
 
-def _checked(figures: Any) -> dict[str, Any]:
+def _checked(figures: Any, params: Params) -> dict[str, Any]:
     if not isinstance(figures, Mapping) or not figures:
         raise TypeError(f"a cell must return its figures by name, not {figures!r}")
+    if both := sorted(figures.keys() & params.keys()):
+        raise TypeError(f"a cell's figures must not be called as its parameters are: {', '.join(both)}")
     return dict(figures)
 
 

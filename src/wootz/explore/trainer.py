@@ -13,7 +13,6 @@ from wootz.classheads import fit_class_head
 from wootz.errors import WootzError
 from wootz.explore.actions import ActionError
 from wootz.explore.auditing import audit_result, latest_audit
-from wootz.explore.reviewing import CARD, far_card, random_card, surest_card
 from wootz.explore.state import BETWEEN, CLASS_PREFIX
 from wootz.explore.workspace import Workspace
 from wootz.headscores import score_probabilities
@@ -31,7 +30,6 @@ class Trained:
     words : verdicts that it knows, such as "class:pore" or "artefact".
     codes : (N,) int64 into `words`, the likeliest of each tile.
     confidence : (N,) float32, its calibrated probability.
-    probabilities : (N, C) float32, of all words.
     about : plain values for the page.
     """
 
@@ -39,7 +37,6 @@ class Trained:
     words: tuple[str, ...]
     codes: np.ndarray
     confidence: np.ndarray
-    probabilities: np.ndarray
     about: dict[str, Any]
 
 
@@ -89,12 +86,7 @@ class Trainer:
             digest = hashlib.sha256(fitted.head.weights.tobytes() + "\n".join(names).encode())
             about = scores.as_dict() | {"head": digest.hexdigest()[:16], "n_named": int((labels != "").sum())}
             trained = Trained(
-                about["head"],
-                names,
-                probabilities.argmax(axis=1),
-                probabilities.max(axis=1),
-                probabilities,
-                about,
+                about["head"], names, probabilities.argmax(axis=1), probabilities.max(axis=1), about
             )
             self._log_training(expert, trained)
             self._trained = self._trained | {expert: trained}
@@ -141,48 +133,6 @@ class Trainer:
         rows = np.flatnonzero(wanted)
         rows = rows[np.argsort(-trained.confidence[rows], kind="stable")][: min(n, RANKED_MAX)]
         return {"rows": rows.tolist(), "scores": np.round(trained.confidence[rows], 4).tolist()}
-
-    def card(self, expert: str, word: str, *, kind: str, n: int = CARD) -> dict[str, list]:
-        """Choose unnamed tiles for a card that is gone through at a glance.
-
-        Parameters
-        ----------
-        expert : str
-        word : str
-            Such as "class:pore"; of no account for ``unlike``.
-        kind : str
-            ``random``: of those that the head takes for the verdict; ``surest``: with the highest probability
-            of it, also where another verdict is likelier (for rare classes); ``unlike``: least like any tile
-            that has a verdict, where a class may hide that nobody named.
-        n : int
-
-        Returns
-        -------
-        dict
-            ``rows``, and ``scores``: the probability of the verdict ([] for ``unlike``).
-
-        Raises
-        ------
-        ActionError
-            If there is no head, it does not know the verdict, or the kind is not known.
-        """
-        trained, free = self._need(expert), self._free(expert)
-        features = self.workspace.clusters.features
-        if kind == "unlike" and features is not None:
-            return {"rows": far_card(features, np.flatnonzero(~free), free=free, n=n).tolist(), "scores": []}
-        if kind not in ("random", "surest"):
-            raise ActionError(f"kind={kind!r} is not known; choose random, surest or unlike.")
-        if word not in trained.words:
-            raise ActionError(f"the head does not know {word.removeprefix(CLASS_PREFIX)!r}; train it again.")
-        code = trained.words.index(word)
-        key = word.removeprefix(CLASS_PREFIX)
-        free[self.workspace.known_rows(self.workspace.state.refused(expert, key))] = False
-        if kind == "surest":
-            rows = surest_card(trained.probabilities, code, free=free, n=n)
-        else:
-            rng = np.random.default_rng(self.workspace.catch_up())
-            rows = random_card(free & (trained.codes == code), rng=rng, n=n)
-        return {"rows": rows.tolist(), "scores": np.round(trained.probabilities[rows, code], 4).tolist()}
 
     def draw(self, expert: str, *, n: int, least: float = 0.0) -> dict[str, Any]:
         """Draw a random sample of the tiles that the head would name, and note it in the log.

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from wootz.acceptance import corrected_confidence, limit_for
 from wootz.apps.studies.expert_desk import Book, Desk, Work, work_through
 from wootz.audits import overall_precision
 from wootz.classheads import FittedHead, fit_class_head
 from wootz.clustering import kmeans
 from wootz.errors import WootzError
+from wootz.explore.acceptance import corrected_confidence, limit_for
 from wootz.explore.groups import exemplars, unit_rows
 from wootz.explore.reviewing import CARD, far_card, odd_batches, random_card, surest_card
 

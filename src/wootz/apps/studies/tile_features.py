@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from wootz.apps.handmade import equalised_patterns, grey_histogram, local_binary_patterns, pixel_pca
-from wootz.kernelmap import fit_kernel_map
+from wootz.apps.studies.kernelmap import fit_kernel_map
 from wootz.tiles import TileSet
 
 N_LANDMARKS = 256

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wootz.acceptance import corrected_confidence, limit_for
+from wootz.explore.acceptance import corrected_confidence, limit_for
 
 
 def test_overconfident_class_is_corrected_and_the_honest_one_is_left():
