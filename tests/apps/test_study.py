@@ -216,7 +216,7 @@ def test_failures_are_kept_shown_and_tried_again(tmp_path):
     assert len(mended.calls) == 2
 
 
-@pytest.mark.parametrize("result", [None, {}, [1.0]])
+@pytest.mark.parametrize("result", [None, {}, [1.0], {"iou": 0.5, "seed": 1.0}])
 def test_a_cell_must_return_figures(tmp_path, result):
     report = go(toy(), lambda params, folder: result, tmp_path)
     assert report.n_failed == 12
@@ -352,14 +352,14 @@ def test_prepare_runs_first_and_its_folder_is_shared(tmp_path):
 
     def cell(params, folder, *, shared):
         order.append(params["seed"])
-        return {"epochs": int((shared / "encoder").read_text())}
+        return {"read": int((shared / "encoder").read_text())}
 
     study = Study("toy", "toy", grid={"seed": [0, 1]}, fixed={"epochs": 7})
     outcome = run_cells(
         Experiment(cell, prepare), study.cells(), folder=tmp_path, fixed=study.fixed, budget_s=60
     )
     assert order == ["prepare", 0, 1]
-    assert [r["figures"]["epochs"] for r in outcome.records] == [7, 7]
+    assert [r["figures"]["read"] for r in outcome.records] == [7, 7]
     assert json.loads((tmp_path / "prepare.json").read_text())["figures"] == {"rankme": 4.0}
     run_cells(Experiment(cell, prepare), study.cells(), folder=tmp_path, fixed=study.fixed, budget_s=60)
     assert order == ["prepare", 0, 1]
