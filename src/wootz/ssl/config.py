@@ -103,9 +103,11 @@ class EmbedConfig:
     """Options of `wootz embed`."""
 
     encoder: str = option(
-        "", "File, run id, or random:small, imagenet:resnet18 ... to compare with; empty: the newest run"
+        "",
+        "File, run id, filters (a filter bank, needs no training), or random:small, imagenet:resnet18 ... to "
+        "compare with; empty: the newest run",
     )
-    name: str = option("", "Name of the embedding; empty: the run's method, or random")
+    name: str = option("", "Name of the embedding; empty: the run's method, filters or random")
     pixel_size_nm: float | None = option(
         None, "Read all tiles at this pixel size; best the coarsest of the images", unit="nm, > 0"
     )

@@ -1,5 +1,6 @@
-"""Turn tiles into feature vectors with a frozen encoder."""
+"""Turn tiles into feature vectors with a frozen encoder, or a filter bank."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from wootz.errors import CheckpointError, WootzError
 from wootz.progress import track
 from wootz.samescale import SameScale
 from wootz.ssl.config import EmbedConfig
+from wootz.ssl.filterencoder import FILTERS, filtered_tiles, find_filters, is_filters
+from wootz.ssl.kernelmap import KernelMap
 from wootz.training import device_name, prefetch
 
 if TYPE_CHECKING:
@@ -63,15 +66,23 @@ def embed(tiles: "TileSet", cfg: EmbedConfig, *, run: Any) -> EmbedResult:
     if len(tiles) == 0:
         raise WootzError("there are no tiles to embed; ingest images, or make smaller tiles.")
     archive = tiles.archive
-    encoder, about = find_encoder(archive, cfg.encoder, seed=cfg.seed)
-    name = cfg.name or about["method"]
+    by_filters = is_filters(archive, cfg.encoder)
+    if by_filters:
+        name = cfg.name or FILTERS
+        if cfg.pixel_size_nm is not None:
+            raise WootzError("pixel_size_nm is for networks; filters see each field in its own pixels.")
+        folder = Path(run.folder)
+        work, about = find_filters(tiles, cfg.encoder, name=name, seed=cfg.seed, folder=folder)
+    else:
+        work, about = find_encoder(archive, cfg.encoder, seed=cfg.seed)
+        name = cfg.name or about["method"]
     if cfg.pixel_size_nm is not None:
         about["pixel_size_nm"] = cfg.pixel_size_nm
         about["scale_fingerprint"] = f"{cfg.pixel_size_nm:.9g} nm"
     # raises before an hour of computing if the name belongs to another encoder
     todo = np.flatnonzero(~pd.Index(tiles.tile_ids).isin(_stored(archive, name, about)))
-    encoder.to(device_name()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _embed_shards(tiles, encoder, todo, name=name, cfg=cfg, about={**about, "run": run.id})
+    parts = _filtered(tiles, work, todo) if by_filters else _encoded(tiles, work, todo, cfg=cfg)
+    _store_shards(archive, parts, ids=tiles.tile_ids, name=name, cfg=cfg, about={**about, "run": run.id})
     seen = tiles.embedding_sample(name, 2048)
     return EmbedResult(name, about["encoder"], len(tiles), len(todo), seen.shape[1], rankme(seen))
 
@@ -109,7 +120,7 @@ def encoder_file(archive: "Archive", choice: str) -> Path:
             return folder / run_id / ENCODER_FILE
     raise CheckpointError(
         f"{archive.path} has no finished pretraining run; make one with `wootz pretrain {archive.path}`, or "
-        "give encoder=FILE or encoder=random:small."
+        "give encoder=filters, which needs none, encoder=FILE or encoder=random:small."
     )
 
 
@@ -127,28 +138,48 @@ def _stored(archive: "Archive", name: str, about: dict[str, Any]) -> np.ndarray:
     return archive.embedding_ids(name)
 
 
-def _embed_shards(
-    tiles: "TileSet",
-    encoder: Encoder,
-    todo: np.ndarray,
+Part = tuple[np.ndarray, np.ndarray]
+
+
+def _encoded(tiles: "TileSet", encoder: Encoder, todo: np.ndarray, *, cfg: EmbedConfig) -> Iterator[Part]:
+    """Pass tiles through a network: rows and their features, a batch at a time."""
+    encoder.to(device_name()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = [todo[start : start + cfg.batch_size] for start in range(0, len(todo), cfg.batch_size)]
+    source = tiles if cfg.pixel_size_nm is None else SameScale(tiles, cfg.pixel_size_nm)
+    pixels = track(prefetch(source.scaled, batches), title="embed", total=len(batches), unit="batches")
+    for rows, batch in zip(batches, pixels, strict=True):
+        yield rows, embed_arrays(batch, encoder, batch_size=cfg.batch_size)
+
+
+def _filtered(tiles: "TileSet", kernel_map: KernelMap, todo: np.ndarray) -> Iterator[Part]:
+    """Describe tiles by filters: rows and their features, an image at a time."""
+    total = tiles.columns(["image_id"])["image_id"].iloc[todo].nunique()
+    for rows, described in track(filtered_tiles(tiles, todo), title="embed", total=total, unit="images"):
+        yield rows, kernel_map(described)
+
+
+def _store_shards(
+    archive: "Archive",
+    parts: Iterable[Part],
     *,
+    ids: np.ndarray,
     name: str,
     cfg: EmbedConfig,
     about: dict[str, Any],
 ) -> None:
-    """Embed the rows `todo`, and store a shard whenever it is full."""
-    batches = [todo[start : start + cfg.batch_size] for start in range(0, len(todo), cfg.batch_size)]
-    ids = tiles.tile_ids
-    held: list[np.ndarray] = []
-    first = done = 0
-    source = tiles if cfg.pixel_size_nm is None else SameScale(tiles, cfg.pixel_size_nm)
-    pixels = prefetch(source.scaled, batches)
-    for rows, batch in zip(
-        batches, track(pixels, title="embed", total=len(batches), unit="batches"), strict=True
-    ):
-        held.append(embed_arrays(batch, encoder, batch_size=cfg.batch_size))
-        done += len(rows)
-        if done - first >= cfg.shard_rows or done == len(todo):
-            archive_rows = ids[todo[first:done]].tolist()
-            tiles.archive.add_embedding(name, archive_rows, np.concatenate(held), about)
-            held, first = [], done
+    """Store features in shards, each whenever it is full; the last may be smaller."""
+    rows: list[np.ndarray] = []
+    features: list[np.ndarray] = []
+
+    def store() -> None:
+        if rows:
+            archive.add_embedding(name, ids[np.concatenate(rows)].tolist(), np.concatenate(features), about)
+            rows.clear()
+            features.clear()
+
+    for own, part in parts:
+        rows.append(own)
+        features.append(part)
+        if sum(map(len, rows)) >= cfg.shard_rows:
+            store()
+    store()

@@ -33,11 +33,11 @@ class Plan:
 
     n_first: int = 40
     n_rounds: int = 8
-    n_audit: int = 3
+    n_audit: int = 6
     rare_frac: float = 0.05
     n_read: int = 6
     least_found: float = 0.1
-    precision: float = 0.965
+    precision: float = 0.975
 
 
 def label_one_by_one(desk: Desk) -> Work:

@@ -16,9 +16,6 @@ from wootz.apps.studies.expert_work import Plan, label_by_reviews, label_in_rand
 from wootz.archive import Archive
 from wootz.errors import WootzError
 
-PRECISION = 0.965
-"""Expected of what is accepted unseen; an expert who mistakes single tiles sees less of it as right."""
-
 __all__ = ["cell", "judge_work", "prepare"]
 
 
@@ -31,7 +28,9 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
         ``set``; ``features`` (see `wootz.apps.studies.tile_features.make_features`; made with seed 0);
         ``way`` (one_by_one, random_order or reviews); ``seed`` of the expert; ``wrong_frac``: share of wrong
         answers; ``slips``: answer, or tile where each tile on a card can be mistaken by itself;
-        ``images_frac``: part of the images.
+        ``images_frac``: part of the images; ``audit_cards`` of each list, by which the last head is judged;
+        ``aim``: expected precision of what is accepted unseen (an expert who mistakes single tiles sees less
+        of it as right, and accepts from that on).
     folder : Path
         Not used.
     shared : Path
@@ -55,7 +54,8 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     by_tile = params["slips"] == "tile"
     options = {"wrong_frac": params["wrong_frac"], "each_tile": by_tile}
     desk = Desk(features[known], images[known], truth[known], rng=rng, **options)
-    plan = Plan(precision=PRECISION * (1 - params["wrong_frac"] if by_tile else 1.0))
+    aim = params["aim"] * (1 - params["wrong_frac"] if by_tile else 1.0)
+    plan = Plan(n_audit=params["audit_cards"], precision=aim)
     match params["way"]:
         case "one_by_one":
             work = label_one_by_one(desk)

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 
 from wootz.apps.handmade import equalised_patterns, grey_histogram, local_binary_patterns, pixel_pca
-from wootz.apps.studies.kernelmap import fit_kernel_map
 from wootz.tiles import TileSet
 
-N_LANDMARKS = 256
 VIEWS = {"neu": {"area_min_frac": 0.12, "area_max_frac": 0.45}}  # about one to one at views of 96 px
 HANDMADE = {
     "grey_histogram": grey_histogram,
@@ -28,8 +26,8 @@ def make_features(
     ----------
     tiles : TileSet
     params : dict
-        ``set``, ``features`` (random, a method of `wootz pretrain`, hand-made, or ``filters``: a filter
-        bank, mapped by a Gaussian kernel), ``seed``, ``encoder``;
+        ``set``, ``features`` (random, a method of `wootz pretrain`, hand-made, or ``filters``: the filter
+        bank of `wootz embed`), ``seed``, ``encoder``;
         ``steps``, ``batch_size`` and ``precision`` of a training; ``own``: other options of some features, by
         name, among them ``method`` where the name is none of a method, and ``block`` of the sampling.
     folder : Path
@@ -44,10 +42,11 @@ def make_features(
     """
     name = params["features"]
     if name == "filters":
-        from wootz.apps.studies.filterbank import filtered_tiles
+        from wootz.apps import chain
+        from wootz.ssl import EmbedConfig
 
-        rows, rng = filtered_tiles(tiles), np.random.default_rng(params["seed"])
-        return fit_kernel_map(rows, rng=rng, n_landmarks=N_LANDMARKS)(rows), {}
+        chain.embed(tiles.archive, EmbedConfig(encoder=name, name=folder.name, seed=params["seed"]))
+        return tiles.embedding(folder.name), {}
     pixels = tiles.scaled(slice(None))
     if name in HANDMADE:
         return HANDMADE[name](pixels), {}

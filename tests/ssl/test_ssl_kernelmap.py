@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wootz.apps.studies.kernelmap import fit_kernel_map, gaussian_kernel
 from wootz.classheads import fit_class_head
+from wootz.ssl.kernelmap import fit_kernel_map, gaussian_kernel
 
 
 def test_kernel_by_loops():

@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from wootz.apps.studies.tile_classes import windows_by_image
-from wootz.tiles import TileSet
-
 SIGMAS_PX = (0.7, 1.4, 2.8, 5.6, 11.2)
 FULL_PX = 2.0
 """Widths above this are computed on an image shrunk until they are below."""
 STATISTICS = 4
 """Mean, standard deviation, smallest and largest value."""
+N_FILTERS = 4 * len(SIGMAS_PX)
+BLOCK_PX = 1024
+MARGIN_PX = 64
+"""Read around a block of a field: the widest filter reaches 48 px, and begins at a multiple of `STEP_PX`."""
+STEP_PX = 8
 
 
 def filter_bank(image: np.ndarray) -> np.ndarray:
@@ -36,7 +38,7 @@ def filter_bank(image: np.ndarray) -> np.ndarray:
     Berg et al., ilastik, Nature Methods 16 (2019) 1226, doi 10.1038/s41592-019-0582-9 (such features);
     Lindeberg, Int. J. Comput. Vision 30 (1998) 79, doi 10.1023/A:1008045108935 (derivatives by scale).
     """
-    out = np.empty((4 * len(SIGMAS_PX), *image.shape), np.float32)
+    out = np.empty((N_FILTERS, *image.shape), np.float32)
     for i, sigma in enumerate(SIGMAS_PX):
         factor = 2 ** max(0, int(np.ceil(np.log2(sigma / FULL_PX))))
         small = _derivatives(_shrunk(np.asarray(image, np.float32), factor), sigma / factor)
@@ -45,24 +47,34 @@ def filter_bank(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def filtered_tiles(tiles: TileSet) -> np.ndarray:
-    """Describe each tile by what the filters say inside it, computed on the whole field.
+def describe_windows(field: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Describe windows of a field by what the filters say inside them.
 
     Parameters
     ----------
-    tiles : TileSet
+    field : (H, W) float32
+        May be memory-mapped: it is read in blocks of about 1024 px, so that a panorama needs no more memory
+        than a field of view.
+    windows : (n, 4) int
+        Row, column, height and width, px.
 
     Returns
     -------
-    (N, 80) float32
-        Mean, standard deviation, smallest and largest value of each filter within the tile, on the common
-        scale of intensities. Wide filters see beyond the tile.
+    (n, 80) float32
+        Mean, standard deviation, smallest and largest value of each filter, as if the whole field had been
+        filtered. Wide filters see beyond the window.
     """
-    out = np.empty((len(tiles), STATISTICS * 4 * len(SIGMAS_PX)), np.float32)
-    for image_id, index, windows in windows_by_image(tiles):
-        planes = filter_bank(tiles.archive.scaled_field(image_id))
-        for at, (row, col, height, width) in zip(index.tolist(), windows.tolist(), strict=True):
-            inside = planes[:, row : row + height, col : col + width].reshape(len(planes), -1)
+    out = np.empty((len(windows), STATISTICS * N_FILTERS), np.float32)
+    blocks = windows[:, :2] // BLOCK_PX
+    for block in np.unique(blocks, axis=0):
+        own = np.flatnonzero((blocks == block).all(axis=1))
+        first = np.maximum(windows[own, :2].min(axis=0) - MARGIN_PX, 0) // STEP_PX * STEP_PX
+        last = -(-((windows[own, :2] + windows[own, 2:]).max(axis=0) + MARGIN_PX) // STEP_PX) * STEP_PX
+        planes = filter_bank(field[first[0] : last[0], first[1] : last[1]])
+        for at in own.tolist():
+            row, col = (windows[at, :2] - first).tolist()
+            height, width = windows[at, 2:].tolist()
+            inside = planes[:, row : row + height, col : col + width].reshape(N_FILTERS, -1)
             said = (inside.mean(axis=1), inside.std(axis=1), inside.min(axis=1), inside.max(axis=1))
             out[at] = np.concatenate(said)
     return out
