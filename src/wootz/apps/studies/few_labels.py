@@ -46,8 +46,9 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     Parameters
     ----------
     params : dict
-        ``set``, ``start`` (quick_pick, random, real, synthetic, real_and_synthetic), ``n_labels``, ``seed``
-        and ``steps`` of fine-tuning, and what `prepare` was given.
+        ``set``, ``start`` (quick_pick, random, real, synthetic, real_and_synthetic), ``n_labels``, ``seed``,
+        ``steps`` of fine-tuning, ``encoder_lr_factor`` of pretrained encoders (random weights learn at the
+        full rate), and what `prepare` was given.
     folder : Path
     shared : Path
         Folder that `prepare` filled.
@@ -61,9 +62,13 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     if start == "quick_pick":
         masks = segment_quick_pick(archive, item, images=images, seed=seed)
     else:
-        encoder = f"random:{ENCODER}" if start == "random" else _pretrained(shared, params)
-        steps = params["steps"]
-        masks = segment_wootz(archive, item, images=images, encoder=encoder, seed=seed, steps=steps)
+        changes = {"steps": params["steps"]}
+        if start == "random":
+            encoder = f"random:{ENCODER}"
+        else:
+            encoder = _pretrained(shared, params)
+            changes["encoder_lr_factor"] = params["encoder_lr_factor"]
+        masks = segment_wootz(archive, item, images=images, encoder=encoder, seed=seed, **changes)
     return score_masks(archive, item, masks)
 
 
