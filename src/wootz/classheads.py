@@ -46,6 +46,20 @@ class ClassHead:
             out[start : start + BLOCK] = softmax(logits)
         return out
 
+    def probability_of(self, features: np.ndarray, code: int) -> np.ndarray:
+        """Compute the probability of one class: (N, D) float32 to (N,) float32.
+
+        The standardisation is folded into the weights, so that all features are gone through once, and of
+        the other classes' probabilities no more than a block is held.
+        """
+        weights = self.weights / self.scale[:, None] / self.temperature
+        bias = self.bias / self.temperature - self.mean @ weights
+        out = np.empty(len(features), np.float32)
+        for start in range(0, len(features), BLOCK):
+            rows = np.asarray(features[start : start + BLOCK], np.float32)
+            out[start : start + BLOCK] = softmax(rows @ weights.astype(np.float32) + bias)[:, code]
+        return out
+
 
 @dataclass(frozen=True)
 class FittedHead:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from wootz.audits import Precision, overall_precision
+
 CLIP = 1e-4
 PRIOR = 1.0
 
@@ -77,3 +79,39 @@ def limit_for(confidence: np.ndarray, *, precision: float) -> float:
     last = np.append(ordered[1:] < ordered[:-1], True)
     enough = np.flatnonzero((mean >= precision) & last)
     return float(ordered[enough[-1]]) if len(enough) else float("inf")
+
+
+def unseen_precision(right: np.ndarray, n: np.ndarray, *, n_unseen: np.ndarray) -> Precision:
+    """Estimate the share of right labels among those that nobody looked at, from an audit of some others.
+
+    Parameters
+    ----------
+    right, n : (H,) int
+        Right ones among those judged, of each stratum.
+    n_unseen : (H,) int
+        Labels of each stratum that were not judged.
+
+    Returns
+    -------
+    Precision
+        See `wootz.audits.overall_precision`; the value is of the strata of which something was judged.
+
+    Notes
+    -----
+    The interval of all labels, judged or not, closes with the number judged. Of ``S`` labels ``P S`` are
+    right, of which ``R`` are known, so that ``(P S - R) / (S - n)`` of the unseen ones are: their interval
+    does not close where few of them are left.
+    """
+    right, n, n_unseen = (np.asarray(v, float) for v in (right, n, n_unseen))
+    here = n_unseen > 0
+    right, n, n_unseen = right[here], n[here], n_unseen[here]
+    whole = overall_precision(right, n, sizes=n + n_unseen)
+    rest, seen = n_unseen.sum(), n > 0
+    if not rest:
+        return whole
+    low, high = (
+        float(np.clip((limit * (n + n_unseen).sum() - right.sum()) / rest, 0, 1))
+        for limit in (whole.low, whole.high)
+    )
+    share = (right[seen] / n[seen] * n_unseen[seen]).sum() / n_unseen[seen].sum() if seen.any() else np.nan
+    return Precision(float(share), low, high, int(n.sum()))

@@ -17,6 +17,8 @@ clear    tiles                                 the tiles have no verdict
 merge    into, tiles                           the tiles belong to the group `into`
 move     into, tiles                           the same, of some tiles
 split    parts: list of {group, tiles}, of     the tiles belong to the groups of their parts
+adopt    parts: list of {verdict, tiles}       the tiles have the verdicts that a head gave them, unseen: as
+                                               many as an audit bears out, by the program when it is asked to
 note     about, text, tiles                    a note on a group or a class, or on tiles (about the first one)
 train    head, counts                          a head was trained on so many tiles of each verdict
 audit    head, least, seed, tiles, said, sizes the tiles were drawn to be judged; what the head said of each,
@@ -37,10 +39,12 @@ from wootz.errors import WootzError
 
 VERDICT_OPS = ("name", "accept", "artefact", "between", "clear")
 GROUP_OPS = ("merge", "move", "split")
+ADOPT = "adopt"
+"""Not among `VERDICT_OPS`: it passes several verdicts, and is neither an answer nor a thing to learn from."""
 HISTORY_OPS = ("undo", "redo")
 NOTED_OPS = ("train", "audit")
 """What the program notes of itself; it sets nothing, so that there is nothing to undo."""
-OPS = (*VERDICT_OPS, *GROUP_OPS, "define", "refuse", "note", *NOTED_OPS, *HISTORY_OPS)
+OPS = (*VERDICT_OPS, *GROUP_OPS, ADOPT, "define", "refuse", "note", *NOTED_OPS, *HISTORY_OPS)
 NEEDS_CLASS = ("define", "name", "accept", "refuse")
 NEEDS_TILES = (*VERDICT_OPS, "merge", "move", "refuse", "audit")
 ABOUT = ("tile", "group", "class")
@@ -50,6 +54,18 @@ NAME_MAX, TEXT_MAX, KEY_MAX = 100, 10_000, 120
 
 class ActionError(WootzError):
     """An action cannot be done as asked; the message says why."""
+
+
+def kept_action(record: Mapping[str, Any]) -> str:
+    """Name the action that a person looked at again and kept as it was; "" where a record keeps none.
+
+    To keep is to give the same tiles the same verdict again, with the action's id in ``how``. No op of its
+    own: the person did judge these tiles anew, older versions read such a log, and undo brings the question
+    back.
+    """
+    how = record.get("how")
+    kept = how.get("kept") if isinstance(how, Mapping) and record.get("op") in VERDICT_OPS else ""
+    return kept if isinstance(kept, str) else ""
 
 
 def check_record(record: Mapping[str, Any]) -> None:
@@ -87,8 +103,10 @@ def _check_fields(record: Mapping[str, Any]) -> None:
             check_text(record, "colour", longest=7, optional=True)
             _check_ids(record.get("examples", []), what="examples")
         case "split":
-            _check_parts(record)
+            _check_parts(record, key="group", n_least=2)
             check_text(record, "of", longest=KEY_MAX, optional=True)
+        case "adopt":
+            _check_parts(record, key="verdict", n_least=1)
         case "note":
             _check_about(record.get("about"))
             check_text(record, "text", longest=TEXT_MAX)
@@ -124,18 +142,18 @@ def _check_ids(ids: Any, *, what: str) -> None:
         raise ActionError(f"{what} must be a list of ids.")
 
 
-def _check_parts(record: Mapping[str, Any]) -> None:
-    parts = record.get("parts")
-    if not isinstance(parts, list) or len(parts) < 2:
-        raise ActionError("split needs at least two parts.")
+def _check_parts(record: Mapping[str, Any], *, key: str, n_least: int) -> None:
+    op, parts = record["op"], record.get("parts")
+    if not isinstance(parts, list) or len(parts) < n_least:
+        raise ActionError(f"{op} needs its parts, {n_least} or more.")
     seen: set[str] = set()
     for part in parts:
         if not isinstance(part, Mapping):
-            raise ActionError("a part of a split is {group, tiles}.")
-        check_text({"op": "split", **part}, "group", longest=KEY_MAX)
-        _check_tiles({"op": "split", **part})
+            raise ActionError(f"a part of {op} is {{{key}, tiles}}.")
+        check_text({"op": op, **part}, key, longest=KEY_MAX)
+        _check_tiles({"op": op, **part})
         if not seen.isdisjoint(part["tiles"]) or len(set(part["tiles"])) != len(part["tiles"]):
-            raise ActionError("a tile can be in one part of a split only, and once.")
+            raise ActionError(f"a tile can be in one part of {op} only, and once.")
         seen.update(part["tiles"])
 
 

@@ -35,6 +35,32 @@ def audit_answers(state: State, audit: Action) -> dict[str, str]:
     return {tile: word for tile, word in answers.items() if word}
 
 
+def audit_cards(state: State, audit: Action) -> list[dict[str, Any]]:
+    """List the cards of an audit by cards that are not judged yet; [] for an audit tile by tile.
+
+    Returns
+    -------
+    list of dict
+        ``word`` that the head says of the card's tiles, ids of its ``rows`` in the order of the draw, and the
+        ``open`` ones without an answer.
+    """
+    how = audit.record.get("how")
+    size = how.get("cards") if isinstance(how, dict) else None
+    if not isinstance(size, int) or size < 1:
+        return []
+    answers, lists = audit_answers(state, audit), {}
+    for tile, said in zip(audit.record["tiles"], audit.record["said"], strict=True):
+        lists.setdefault(said, []).append(tile)
+    cards = [
+        {"word": word, "rows": tiles[at : at + size]}
+        for word, tiles in lists.items()
+        for at in range(0, len(tiles), size)
+    ]
+    for card in cards:
+        card["open"] = [tile for tile in card["rows"] if tile not in answers]
+    return [card for card in cards if card["open"]]
+
+
 def audit_result(state: State, audit: Action, *, half_width: float = HALF_WIDTH) -> dict[str, Any]:
     """Estimate the precision of the labels that an audit is about.
 

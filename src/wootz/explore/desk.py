@@ -16,6 +16,7 @@ from wootz.explore.notes import page_notes
 from wootz.explore.parts import Parts
 from wootz.explore.pictures import Pictures
 from wootz.explore.points import category_codes, column, column_names, pack
+from wootz.explore.secondlook import SecondLook
 from wootz.explore.state import CLASS_PREFIX
 from wootz.explore.trainer import Trainer
 from wootz.explore.workspace import Workspace
@@ -54,6 +55,7 @@ class Desk:
         self._names = frame[["tile_id", "file"]].astype(str)
         self._columns = column_names(workspace.tiles)
         self.trainer = Trainer(workspace, images=self._images)
+        self.second_look = SecondLook(self.trainer)
         self.parts = Parts(workspace, images=self._images, spread_by=self._spread)
         self._cards: dict[str, list[dict[str, Any]]] = {}
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from wootz.explore.actions import kept_action
 from wootz.explore.state import Action
 
 WORDS = {
@@ -11,6 +12,7 @@ WORDS = {
     "artefact": "rejected {n} as artefact",
     "between": "set {n} aside as in between",
     "clear": "cleared the verdict on {n}",
+    "adopt": "accepted {n} unseen",
     "merge": "merged {n} into cluster {into}",
     "move": "moved {n} to cluster {into}",
     "split": "split {n} into {parts} parts",
@@ -29,4 +31,6 @@ def describe(action: Action) -> str:
     text = str(record.get("text", ""))
     words = {"n": f"{n} tile{'' if n == 1 else 's'}", "parts": len(parts), "into": record.get("into", "")}
     words |= {"class": record.get("class", ""), "name": record.get("name", "")}
-    return WORDS[action.op].format(**words, text=text if len(text) <= 60 else text[:57] + "...")
+    said = "kept {n} as {class}" if kept_action(record) else WORDS[action.op]
+    words["class"] = words["class"] or action.op
+    return said.format(**words, text=text if len(text) <= 60 else text[:57] + "...")

@@ -13,11 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from wootz.errors import WootzError
-from wootz.explore.actions import KEY_MAX, NOTED_OPS, ActionError
+from wootz.explore.actions import ADOPT, KEY_MAX, NOTED_OPS, ActionError
+from wootz.explore.adopting import PRECISION, adopt, offer
 from wootz.explore.config import ExploreConfig
 from wootz.explore.desk import Desk
 from wootz.explore.formats import FORMATS, media_type
 from wootz.explore.guard import Guard, TooLargeError
+from wootz.explore.listcards import CARDS_MAX, draw_cards, list_card
 from wootz.explore.parts import PARTS_MAX
 from wootz.explore.points import listed_rows
 from wootz.explore.snapshot import snapshot
@@ -94,6 +96,7 @@ def _data_routes(desk: Desk) -> list[Route]:
         "find": lambda q: desk.find(q.get("text", "")[:500]),
         "head": lambda q: desk.trainer.head(_expert(q)),
         "audit": lambda q: desk.trainer.audit(_expert(q)),
+        "again": lambda q: desk.second_look.of(_expert(q)),
         "labels.html": copy,
     } | {f"labels{suffix}": labels(suffix) for suffix in FORMATS}
     routes = [Route(f"/api/{name}", _get(answer)) for name, answer in answers.items()]
@@ -102,7 +105,7 @@ def _data_routes(desk: Desk) -> list[Route]:
 
 def _action_routes(desk: Desk) -> list[Route]:
     def act(q: dict[str, Any]) -> Any:
-        if q.get("op") in NOTED_OPS:
+        if q.get("op") in (*NOTED_OPS, ADOPT):
             raise ActionError("the program notes that itself.")
         return desk.workspace.act(q | {"actor": _expert(q, key="actor")})
 
@@ -112,25 +115,46 @@ def _action_routes(desk: Desk) -> list[Route]:
         side = _number(q.get("side"), "side")
         return Response(desk.pictures.sprite(list(rows or []), side_px=side), media_type="image/jpeg")
 
-    answers: dict[str, Callable[[dict[str, Any]], Any]] = {
+    answers: dict[str, Callable[[dict[str, Any]], Any]] = _head_answers(desk) | {
         "act": act,
         "sprite": sprite,
         "similar": lambda q: desk.similar(q.get("rows"), n=_number(q.get("n", 200), "n")),
         "propose": lambda q: desk.propose(
             _expert(q), str(q.get("class", "")), n=_number(q.get("n", 200), "n")
         ),
-        "train": lambda q: desk.trainer.train(_expert(q)),
-        "ranked": lambda q: desk.trainer.ranked(
-            _expert(q), str(q.get("word", "")), n=_number(q.get("n", 300), "n"), least=_share(q)
-        ),
-        "draw": lambda q: desk.trainer.draw(
-            _expert(q), n=_number(q.get("n", 50), "n", high=10_000), least=_share(q)
-        ),
         "split": lambda q: desk.split(
             q.get("rows"), n_parts=_number(q.get("parts"), "parts"), seed=_number(q.get("seed", 0), "seed")
         ),
     }
     return [Route(f"/api/{name}", _post(answer), methods=["POST"]) for name, answer in answers.items()]
+
+
+def _head_answers(desk: Desk) -> dict[str, Callable[[dict[str, Any]], Any]]:
+    """List what a person asks of the head that was trained."""
+    trainer = desk.trainer
+
+    def card(q: dict[str, Any]) -> Any:
+        kind, word = str(q.get("kind", "random")), str(q.get("word", ""))
+        seen = q.get("rows") or []
+        return list_card(trainer, _expert(q), kind=kind, word=word, seen=seen, least=_share(q))
+
+    return {
+        "train": lambda q: trainer.train(_expert(q)),
+        "ranked": lambda q: trainer.ranked(
+            _expert(q), str(q.get("word", "")), n=_number(q.get("n", 300), "n"), least=_share(q)
+        ),
+        "card": card,
+        "draw": lambda q: trainer.draw(
+            _expert(q), n=_number(q.get("n", 50), "n", high=10_000), least=_share(q)
+        ),
+        "draw_cards": lambda q: draw_cards(
+            trainer, _expert(q), n_cards=_number(q.get("n", 6), "n", high=CARDS_MAX), least=_share(q)
+        ),
+        "offer": lambda q: offer(trainer, _expert(q), precision=_share(q, "precision", PRECISION)),
+        "adopt": lambda q: adopt(
+            trainer, _expert(q, key="actor"), precision=_share(q, "precision", PRECISION), request=q
+        ),
+    }
 
 
 def _get(answer: Callable[[dict[str, str]], Any]) -> Callable:
@@ -198,11 +222,11 @@ def _number(value: Any, name: str, *, high: int = 2**31 - 1) -> int:
     return value
 
 
-def _share(q: dict[str, Any]) -> float:
-    """Read the lowest confidence wanted."""
-    value = q.get("least", 0)
+def _share(q: dict[str, Any], name: str = "least", default: float = 0.0) -> float:
+    """Read a share, such as the lowest confidence wanted."""
+    value = q.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ActionError("least must be a number from 0 to 1.")
+        raise ActionError(f"{name} must be a number from 0 to 1.")
     return float(value)
 
 

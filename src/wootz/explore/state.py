@@ -20,6 +20,7 @@ import numpy as np
 
 from wootz.errors import ArchiveError
 from wootz.explore.actions import (
+    ADOPT,
     GROUP_OPS,
     HISTORY_OPS,
     NOTED_OPS,
@@ -213,6 +214,9 @@ class State:
         op = record["op"]
         if op in VERDICT_OPS:
             return [(expert.verdicts, self.rows(record["tiles"]), verdict_of(record))]
+        if op == ADOPT:
+            parts = record["parts"]
+            return [(expert.verdicts, self.rows(part["tiles"]), part["verdict"]) for part in parts]
         if op == "refuse":
             slots = expert.refused.setdefault(record["class"], Slots())
             return [(slots, self.rows(record["tiles"]), "no")]

@@ -10,7 +10,7 @@ import numpy as np
 
 from wootz import __version__, oplog
 from wootz.errors import ArchiveError
-from wootz.explore.actions import GROUP_OPS, HISTORY_OPS, KEY_MAX, NOTED_OPS, ActionError, check_record
+from wootz.explore.actions import ADOPT, GROUP_OPS, HISTORY_OPS, KEY_MAX, NOTED_OPS, ActionError, check_record
 from wootz.explore.clusters import Clusters
 from wootz.explore.consensus import CONSENSUS, opinions
 from wootz.explore.groups import group_codes
@@ -130,6 +130,10 @@ class Workspace:
             record["parts"] = [
                 {"group": f"{name}.{i}", "tiles": self.ids_of(rows)} for i, rows in enumerate(parts)
             ]
+        if op == ADOPT:
+            record["parts"] = [
+                {"verdict": part["verdict"], "tiles": self.ids_of(part["rows"])} for part in request["parts"]
+            ]
         if op in GROUP_OPS and not self.clusters.name:
             raise ActionError("there are no clusters to change; make them with `wootz cluster`.")
         if op in HISTORY_OPS:
@@ -168,6 +172,12 @@ class Workspace:
             if expert is None:
                 return np.zeros(self.n, np.int32), [""]
             return expert.verdicts.codes(self.n).copy(), list(expert.verdicts.values)
+
+    def written(self, actor: str) -> np.ndarray:
+        """Give the number of the action that each tile has its verdict by: (N,) int64, 0 for none."""
+        with self.lock:
+            expert = self.state.experts.get(actor)
+            return np.zeros(self.n, np.int64) if expert is None else expert.verdicts.written(self.n).copy()
 
     def _target(self, op: str, actor: str, target: Any) -> str:
         if target is None:
