@@ -4,7 +4,7 @@ import { app, emit, verdictName } from "./store.js";
 import { verdictColour } from "./colours.js";
 import { drawTile } from "./thumbs.js";
 
-const GAP = 4;
+const GAP = 4, SMALLEST = 64;
 
 export class Grid {
   constructor(box) {
@@ -12,6 +12,7 @@ export class Grid {
     this.rows = [];
     this.corner = null; // row -> short text, or null
     this.size = 112;
+    this.whole = false; // whether tiles shrink until all are in view
     this.at = 0;        // position of the keyboard
     this.anchor = 0;
     this.title = document.createElement("div");
@@ -43,10 +44,20 @@ export class Grid {
     this.draw();
   }
 
-  get nColumns() { return Math.max(1, Math.floor((this.box.clientWidth - GAP) / (this.size + GAP))); }
+  /** The side of a tile: as wanted, or less where all are to be in view. */
+  get side() {
+    const { clientWidth: width, clientHeight: height } = this.box, n = this.rows.length;
+    if (!this.whole || !n) return this.size;
+    const fits = (side) => Math.floor((width - GAP) / (side + GAP)) * Math.floor((height - GAP) / (side + GAP)) >= n;
+    let side = this.size;
+    while (side > SMALLEST && !fits(side)) side -= 1;
+    return side;
+  }
+
+  get nColumns() { return Math.max(1, Math.floor((this.box.clientWidth - GAP) / (this.side + GAP))); }
 
   draw() {
-    const step = this.size + GAP, n = this.nColumns;
+    const { side, nColumns: n } = this, step = side + GAP;
     this.inner.style.height = `${Math.ceil(this.rows.length / n) * step + GAP}px`;
     const first = Math.max(0, Math.floor(this.box.scrollTop / step) - 1) * n;
     const last = Math.min(this.rows.length, Math.ceil((this.box.scrollTop + this.box.clientHeight) / step + 1) * n);
@@ -55,7 +66,7 @@ export class Grid {
       if (!this.cells.has(i)) this.cells.set(i, this.make(i));
       const cell = this.cells.get(i);
       cell.style.cssText = `left:${GAP + (i % n) * step}px;top:${GAP + Math.floor(i / n) * step}px;` +
-        `width:${this.size}px;height:${this.size}px`;
+        `width:${side}px;height:${side}px`;
       this.mark(cell, i);
     }
     if (!this.rows.length && !this.box.querySelector(".empty")) {
@@ -132,7 +143,7 @@ export class Grid {
     if (!this.rows.length) return;
     this.at = Math.min(Math.max(i, 0), this.rows.length - 1);
     app.here = this.rows[this.at];
-    const step = this.size + GAP, top = Math.floor(this.at / this.nColumns) * step;
+    const step = this.side + GAP, top = Math.floor(this.at / this.nColumns) * step;
     if (top < this.box.scrollTop) this.box.scrollTop = top;
     const bottom = top + step + GAP - this.box.clientHeight;
     if (bottom > this.box.scrollTop) this.box.scrollTop = bottom;

@@ -14,7 +14,8 @@ import { MapView } from "./map.js";
 import { connectNotes, openNotes } from "./notes.js";
 import { closeParts, connectParts, drawParts, openParts, partName, partsAreOld, rowsOfPart } from "./parts.js";
 import { drawPreview, showPreview } from "./preview.js";
-import { connectTraining, drawHead, loadHead } from "./training.js";
+import { isReview, reviewOffer } from "./review.js";
+import { connectTraining, drawHead, loadHead, lookAgain } from "./training.js";
 import { app, clusterName, emit, on, rowsOfGroup, usedClasses } from "./store.js";
 import { drawTile } from "./thumbs.js";
 
@@ -66,13 +67,14 @@ function drawFocus() {
   app.shown = open(focus.rows);
   const compare = focus.kind === "compare";
   $("grid-2").hidden = !compare;
+  for (const g of [grid, second]) g.whole = focus.kind === "card"; // at one glance
   grid.show(app.shown, { corner: focus.corner, title: compare ? clusterName(focus.keys[0]) : "" });
   if (compare) {
     const other = open(focus.other);
     second.show(other, { title: clusterName(focus.keys[1]) });
     app.shown = app.shown.concat(other);
   }
-  $("focus-title").textContent = focus.title;
+  $("focus-title").textContent = $("focus-title").title = focus.title;
   drawChosen();
   drawOffer();
   const lit = focus.kind === "none" || focus.rows.length === app.x.length ? null : new Uint8Array(app.x.length);
@@ -93,7 +95,7 @@ function drawChosen() {
   const why = [app.kept && "filtered", app.pictured && "those with pictures"].filter(Boolean).join(", ");
   const some = why && all < every ? `${all} of ${every} tiles, ${why}` : `${all} tiles`;
   $("focus-text").textContent = [some, n ? `${n} picked` : "", app.focus.text || ""].filter(Boolean).join(" · ");
-  const one = app.focus.kind === "audit" ? "this tile" : app.focus.kind === "settle" ? "picked tiles" : "";
+  const one = app.focus.kind === "audit" ? "this tile" : app.focus.kind === "settle" ? "picked tiles" : app.focus.kind === "card" ? "the rest" : "";
   const what = n ? `${n} picked` : all && one ? one : all ? `all ${all}` : "";
   $("name").placeholder = what ? `Name ${what}` : "Name these tiles";
   for (const id of ["artefact", "between", "clear", "split", "similar", "move"]) $(id).disabled = !all;
@@ -108,8 +110,9 @@ function drawMarks() {
 /** The second bar: what a split or a proposal asks. */
 function drawOffer() {
   const { kind, parts, all, key } = app.focus, bar = $("offer");
-  bar.hidden = kind !== "split" && kind !== "proposal";
+  bar.hidden = kind !== "split" && kind !== "proposal" && !isReview(kind);
   if (bar.hidden) return;
+  if (isReview(kind)) { bar.replaceChildren(...reviewOffer()); return; }
   const button = (text, work, main = false) => {
     const made = element("button", main ? "main" : "", text);
     made.addEventListener("click", work);
@@ -270,7 +273,7 @@ function connectButtons() {
   $("only-open").addEventListener("change", drawFocus);
   $("move").addEventListener("change", (e) => { if (e.target.value) moveChosen(e.target.value); e.target.value = ""; });
   $("tile-size").addEventListener("input", (e) => {
-    for (const g of [grid, second]) { g.size = Number(e.target.value); g.draw(); }
+    for (const g of [grid, second]) { g.whole = false; g.size = Number(e.target.value); g.draw(); }
   });
   $("factors").addEventListener("click", (e) => {
     if (e.target.dataset.factor === undefined) return;
@@ -345,7 +348,7 @@ function connectKeys() {
       escape: () => { app.picked.clear(); emit("picked"); }, x: () => judge("artefact"), b: () => judge("between"),
       delete: () => judge("clear"), s: () => trySplit(2), v: similarToChosen, g: mergeTicked, c: compare, l: () => tool("lasso"),
       p: () => tool("pan"), f: () => $("filter").click(), 0: () => map.fit(), r: () => propose(app.lastClass || usedClasses()[0]?.key), "?": () => $("help").showModal(),
-      ...(app.session.read_only ? {} : { d: toggleParts, m: openNotes }),
+      ...(app.session.read_only ? {} : { d: toggleParts, m: openNotes, e: () => isReview(app.focus.kind) && $("offer").querySelector("button.main")?.click() }),
       u: () => { $("only-open").checked = !$("only-open").checked; drawFocus(); },
       t: () => { if (app.focus.kind === "cluster") { tick(app.focus.key, !app.ticked.has(app.focus.key)); drawState(); } } }[key];
     if (work) { e.preventDefault(); run(work); }
@@ -399,7 +402,9 @@ async function start() {
   $("expert").classList.toggle("main", Boolean(app.by));
   app.parts = null; // of another person's cluster
   await refresh();
+  app.again = null;
   await loadHead();
+  lookAgain({ isNew: true });
   await focusFirst(); // a key pressed before it would act on nothing
 }
 
@@ -444,7 +449,7 @@ on("filters", () => { pickKept(); drawState(); drawFocus(); });
 on("parts", () => run(partsChanged));
 on("picked", () => { grid.refresh(); second.refresh(); drawChosen(); drawMarks(); });
 on("here", () => { showPreview($("preview-canvas"), $("facts"), factor); drawMarks(); });
-on("merged split-done", () => focusFirst());
+on("merged split-done card-done", () => focusFirst());
 connectParts();
 connectNotes();
 new ResizeObserver(() => drawPreview($("preview-canvas"))).observe($("preview"));

@@ -18,6 +18,7 @@ export const app = {
   noted: new Map(),     // row -> notes on it
   lastClass: "",
   head: {}, audit: {},  // what training and the latest audit came to
+  again: null,          // actions that a head contradicts; null while nobody looked
   columns: new Map(),   // name -> {kind, values, low, high, array}
 };
 
@@ -94,6 +95,7 @@ export function rowsOfVerdict(code) {
 export function chosenRows() {
   if (app.focus.kind === "settle" && !app.picked.size) return [];
   if (app.focus.kind === "audit" && !app.picked.size) return app.shown.includes(app.here) ? [app.here] : app.shown.slice(0, 1);
+  if (app.focus.kind === "card" && !app.picked.size) return app.shown.filter((row) => !app.verdict[row]); // the others were picked out
   return app.picked.size ? [...app.picked] : app.shown.slice();
 }
 
