@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wootz.explore.acceptance import corrected_confidence, limit_for
+from wootz.audits import overall_precision
+from wootz.explore.acceptance import corrected_confidence, limit_for, unseen_precision
 
 
 def test_overconfident_class_is_corrected_and_the_honest_one_is_left():
@@ -55,3 +56,27 @@ def test_labels_above_the_limit_are_right_as_often_as_wanted():
     limit = limit_for(confidence, precision=0.9)
     assert is_right[confidence >= limit].mean() == pytest.approx(0.9, abs=0.01)
     assert 0.79 < limit < 0.81
+
+
+def test_precision_of_the_unseen_is_that_of_all_less_what_is_known():
+    right, n, unseen = np.array([19, 8, 0]), np.array([20, 10, 0]), np.array([200, 30, 0])
+    found = unseen_precision(right, n, n_unseen=unseen)
+    whole = overall_precision(right, n, sizes=n + unseen)
+    assert found.value == pytest.approx((0.95 * 200 + 0.8 * 30) / 230)
+    assert found.low * 230 + 27 == pytest.approx(whole.low * 260)
+    assert found.high * 230 + 27 == pytest.approx(min(whole.high * 260, 257))
+    assert found.n == 30
+    few = unseen_precision(np.array([90]), np.array([100]), n_unseen=np.array([5]))
+    assert few.high - few.low > 0.3  # of five labels the hundred others say little
+    assert np.isnan(unseen_precision(np.array([0]), np.array([0]), n_unseen=np.array([5])).value)
+
+
+def test_the_interval_of_the_unseen_holds_their_share():
+    rng = np.random.default_rng(3)
+    hits = 0
+    for _ in range(400):
+        is_right = rng.random(150) < 0.9
+        right = np.array([is_right[:60].sum()])
+        found = unseen_precision(right, np.array([60]), n_unseen=np.array([90]))
+        hits += found.low - 1e-9 <= is_right[60:].mean() <= found.high + 1e-9
+    assert hits / 400 > 0.92

@@ -44,7 +44,10 @@ def reference(records):
                 refused.add((r["actor"], r["class"], tile))
         for part in r.get("parts", []):
             for tile in part["tiles"]:
-                groups[r["actor"], tile] = part["group"]
+                if r["op"] == "adopt":
+                    verdicts[r["actor"], tile] = part["verdict"]
+                else:
+                    groups[r["actor"], tile] = part["group"]
         if r["op"] == "define":
             classes[r["class"]] = r["name"]
     return verdicts, groups, refused, classes
@@ -63,6 +66,7 @@ def make_log(random, n):
     for i in range(n):
         op = random.choice(
             ["name", "accept", "artefact", "between", "clear", "merge", "move", "split", "refuse", "define"]
+            + ["adopt"]
             + ["undo", "redo"] * 4
         )
         record = {"id": f"a{i}", "op": op, "actor": random.choice(ACTORS), "basis": BASIS}
@@ -73,6 +77,10 @@ def make_log(random, n):
             cut = random.randint(1, len(tiles))
             parts = [{"group": f"a{i}.0", "tiles": tiles[:cut]}, {"group": f"a{i}.1", "tiles": tiles[cut:]}]
             record |= {"parts": parts} if cut < len(tiles) else {"op": "move", "into": "3", "tiles": tiles}
+        elif op == "adopt":
+            cut = random.randint(1, len(tiles))
+            heaps = [("class:p", tiles[:cut]), ("artefact", tiles[cut:])]
+            record["parts"] = [{"verdict": word, "tiles": heap} for word, heap in heaps if heap]
         elif op == "define":
             record |= {"class": random.choice("pq"), "name": f"name {i}"}
         else:

@@ -107,8 +107,8 @@ def _offer(trainer: Trainer, expert: str, *, precision: float) -> tuple[dict[str
     limit = limit_for(sure[free], precision=precision)
     if not np.isfinite(limit):
         raise ActionError(
-            f"no label can be accepted at an expected precision of {precision:.1%}: of the surest ones "
-            f"{sure[free].max():.1%} are right. Ask for less, or name more and train again."
+            f"no label can be accepted at an expected precision of {precision:.1%}: the surest one is right "
+            f"with {sure[free].max():.1%}. Ask for less, or name more and train again."
         )
     rows = np.flatnonzero(free & (sure >= limit))
     about = {"audit": audit.id, "head": trained.head, "precision": precision, "limit": round(limit, 6)}

@@ -18,7 +18,7 @@ export function toast(text, { bad = false, undo = false } = {}) {
   const all = document.getElementById("toasts");
   all.append(box);
   while (all.children.length > 3) all.firstChild.remove();
-  if (!bad) setTimeout(() => box.remove(), 5000);
+  if (!bad) setTimeout(() => box.remove(), app.focus.kind === "card" ? 2000 : 5000); // it covers tiles of the next card
 }
 
 /** Takes the state from the server; cards only where groups changed. */

@@ -36,7 +36,7 @@ export async function loadOffer(typed = false) {
   draw();
 }
 
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 function draw() {
   box.hidden = !found;

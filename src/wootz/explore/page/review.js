@@ -31,7 +31,7 @@ export async function openCard(kind, word = "", seen = []) {
 
 function showCard(card) {
   const name = card.word && wordName(card.word), { audit } = card;
-  const title = !name ? "Unlike all named: is a new class among them?" : `${audit ? "Audit card" : "Card"} of ${name}: pick out what is not ${name} and name it`;
+  const title = name ? `${audit ? "Audit card" : "Card"} of ${name}` : "Unlike all named";
   before = new Map(card.rows.map((row) => [row, app.verdict[row]]));
   app.setFocus({ kind: "card", key: card.word, title, rows: card.rows, corner: card.corner, how: card.how, card,
     text: audit ? `${audit.n_judged} of ${audit.n_drawn} judged` : card.kind === "surest" ? "surest first" : "" });
@@ -109,13 +109,12 @@ export async function loadAgain() {
 }
 
 export function openAgain(at = 0) {
-  const action = app.again?.[at], share = action && `${Math.round(100 * action.share)} % of ${action.n_judged}`;
+  const action = app.again?.[at];
   if (!action) { toast("Nothing is left to look at again."); emit("card-done"); return; }
-  const name = wordName(action.word), other = wordName(action.other);
   before = new Map(action.rows.map((row) => [row, app.verdict[row]]));
-  const corner = new Map(action.rows.map((row, i) => [row, action.said[i] && `${wordName(action.said[i])}?`]).filter(([, text]) => text));
-  app.setFocus({ kind: "again", key: action.id, title: `Named ${name} by one action, the head of all others says ${other}`, rows: action.rows, corner,
-    how: { again: action.id }, text: share, again: { ...action, at } });
+  const corner = new Map(action.rows.map((row, i) => [row, action.said[i] && action.said[i] !== action.word && `${wordName(action.said[i])}?`]).filter(([, text]) => text));
+  app.setFocus({ kind: "again", key: action.id, title: `Look again: ${wordName(action.word)}, or ${wordName(action.other)}?`, rows: action.rows, corner,
+    how: { again: action.id }, again: { ...action, at } });
 }
 
 async function keep() {
@@ -151,12 +150,13 @@ export function reviewOffer() {
   if (kind === "again") {
     const last = app.again.length < 2;
     return [button(`Keep as ${wordName(again.word)}`, keep, true), ...(last ? [] : [button("Next", () => openAgain((again.at + 1) % app.again.length))]), done,
-      hint("A slip? N or 1 … 9 names what is picked, or all. A kept one does not come again.")];
+      hint(`Named ${wordName(again.word)} by one action; the head of all others says ${wordName(again.other)} of ${Math.round(100 * again.share)} % of them. ` +
+        "A slip? Name them anew: what is picked, or all. What you keep does not come again.")];
   }
   const next = button("Next card", nextCard);
-  if (!card.word) return [next, done, hint("Pick what is alike and name it; with nothing picked, a name is for the rest.")];
+  if (!card.word) return [next, done, hint("A new class may hide here: pick what is alike and name it. With nothing picked, a name is for the rest.")];
   const name = wordName(card.word), main = button(`Accept the rest as ${name} (${restOf(card).length})`, acceptRest, true);
-  return [main, ...(card.audit ? [] : [next]), done, hint(card.audit ? "Each answer counts for the audit." : "")];
+  return [main, ...(card.audit ? [] : [next]), done, hint(`Pick out what is not ${name} and name it, then accept the rest.${card.audit ? " Each answer counts." : ""}`)];
 }
 
 export const isReview = (kind) => kind === "card" || kind === "again";

@@ -163,13 +163,14 @@ function tools() {
   const cards = small(open ? `Go on: ${app.audit.cards.length} audit cards left` : "Audit by cards", "Judge random cards of each class's list", auditByCards);
   cards.id = "audit-cards";
   box.append(small("Unlike all named", "A card of tiles that look least like any that you named: a new class may hide there", () => openCard("unlike")),
-    sureness(), cards, ...(open ? [] : [input]));
+    sureness(), cards, ...(open ? [] : [input, element("span", "soft", "a class")]));
   return box;
 }
 
 function line(c) {
-  const box = element("div", "class"), more = element("button", "small", "review");
-  box.append(element("kbd", "", " "), element("span", "label", wordName(c.word)), element("span", "soft", `${c.n_rest} more`), more,
+  const box = element("div", "class"), more = element("button", "small", "review"), rest = element("span", "soft", String(c.n_rest));
+  rest.title = `${c.n_rest} tiles without a verdict are on its list`;
+  box.append(element("kbd", "", " "), element("span", "label", wordName(c.word)), rest, more,
     small("card", "24 random tiles of its list on a card: name what is wrong, accept the rest (Shift: the surest)",
       (e) => openCard(e.shiftKey ? "surest" : "random", c.word)),
     small("surest", "A card of the 24 surest, also where another class is likelier: for classes that are rare", () => openCard("surest", c.word)));
@@ -180,7 +181,7 @@ function line(c) {
 }
 
 function sureness() {
-  const label = element("label", "soft", "confidence at least "), input = element("input");
+  const label = element("label", "soft", "confidence ≥ "), input = element("input");
   Object.assign(input, { type: "number", min: 0, max: 1, step: 0.05, value: least, id: "least" });
   input.addEventListener("change", () => { least = Math.min(Math.max(Number(input.value) || 0, 0), 1); emit("least"); });
   label.append(input);
