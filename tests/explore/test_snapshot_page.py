@@ -115,12 +115,14 @@ def test_a_colleague_looks_at_a_copy(workspace, page, tmp_path):
     page.click("#agree-rows button:not([disabled])")
     assert page.inner_text("#focus-text") == "3 tiles"
     assert page.inner_text("#grid .cell .corner").split("\n") == ["Ana: stripes", "Ben: artefact"]
-    for button in ("#undo", "#export", "#actions", "#expert", "#agree-settle", "#merge"):
+    for button in ("#undo", "#export", "#actions", "#expert", "#agree-settle", "#merge", "#head", "#offer"):
         assert not page.is_visible(button)
     for key in ("x", "b", "s", "v", "Delete", "Control+z"):
         page.keyboard.press(key)
         page.wait_for_selector(".toast.bad:has-text('a copy to look at')")
         page.click(".toast.bad button")
+    page.keyboard.press("e")
+    assert page.locator(".toast").count() == 0
     assert page.inner_text("#progress-text") == "64 of 96 tiles judged"
 
     assert page.title() == "a · wootz explorer"

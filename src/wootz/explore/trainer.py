@@ -190,7 +190,8 @@ class Trainer:
         trained, known = self._trained.get(expert), self.workspace.known_rows
         found["cards"] = [card | {"rows": known(card["rows"]), "open": known(card["open"])} for card in cards]
         found["rows"] = self.workspace.known_rows(found.pop("open"))
-        return found | {"is_current": trained is not None and trained.head == action.record["head"]}
+        head = action.record["head"]
+        return found | {"head": head, "is_current": trained is not None and trained.head == head}
 
     @property
     def features(self) -> np.ndarray:

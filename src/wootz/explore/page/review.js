@@ -43,7 +43,7 @@ export function openAuditCard() {
   if (!first) return;
   left = null;
   showCard({ word: first.word, rows: first.rows, open: first.open, audit, seen: [],
-    how: { audit: audit.audit, head: app.head.head, card: "audit" } });
+    how: { audit: audit.audit, head: audit.head, card: "audit" } });
 }
 
 /** Tiles of the card that "accept the rest" is about: in an audit also what had this verdict before it was asked. */
@@ -56,7 +56,7 @@ function restOf(card) {
 async function acceptRest() {
   const { card } = app.focus, rows = restOf(card), { op, fields } = saying(card.word, "accept");
   if (card.audit) await confirmTagged(card);
-  if (!rows.length) { if (card.rows.some((row) => !app.shown.includes(row))) toast("The filters hide the tiles of this card that are left."); return; }
+  if (!rows.length) { if (card.rows.some((row) => !app.shown.includes(row))) toast("Filters, or “to do only”, hide the tiles of this card that are left."); return; }
   app.picked.clear(); // they have their names, or shall have this one
   await act(op, { ...fields, rows }, `${wordName(card.word)}: ${tiles(rows.length)} accepted`);
 }

@@ -29,8 +29,7 @@ export async function loadHead() {
   if (app.session.read_only) return; // a copy of the page trains nothing
   [app.head, app.audit] = await Promise.all(["head", "audit"].map((name) => getJson(name, { expert: app.expert })));
   drawHead($("head"));
-  await loadOffer();
-  drawHead($("head"));
+  loadOffer().then(() => drawHead($("head"))); // of a million tiles it takes half a second, and no card waits for it
 }
 
 /** Looks again at one's own actions, while the page goes on: the first time after a training this takes as long as that. */
