@@ -27,7 +27,14 @@ def test_each_start_trains_and_is_scored(tmp_path, data_dir):
     shared = tmp_path / "shared"
     few_labels.prepare(fixed, shared, data=str(data_dir))
     for start in ("random", "real", "synthetic", "real_and_synthetic"):
-        params = {"set": "super", "start": start, "n_labels": 1, "seed": 0, "steps": 2, "encoder_lr_factor": 0.1} | fixed
+        params = {
+            "set": "super",
+            "start": start,
+            "n_labels": 1,
+            "seed": 0,
+            "steps": 2,
+            "encoder_lr_factor": 0.1,
+        } | fixed
         scores = few_labels.cell(params, tmp_path / start, shared=shared)
         assert math.isfinite(scores["mean_iou"])
     n_tiles = {

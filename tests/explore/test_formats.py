@@ -50,6 +50,18 @@ def test_consensus_is_a_voice_of_its_own(judged):
     assert record["by"] == "Ben"
 
 
+def test_tables_tell_what_nobody_looked_at(judged):
+    ids = judged.tiles.tile_ids
+    parts = [{"verdict": "class:pore", "rows": [60, 61]}, {"verdict": "artefact", "rows": [1]}]
+    judged.act({"actor": "Ana", "op": "adopt", "parts": parts})
+    judged.act({"actor": "Ana", "op": "name", "class": "pore", "rows": [61]})
+    seen = {who: part.set_index("tile_id").seen for who, part in labels_frame(judged).groupby("expert")}
+    assert seen["Ana"][ids[[0, 1, 60, 61]]].tolist() == [True, False, False, True]
+    assert seen["Ben"].all()
+    assert not seen["consensus"][ids[60]]
+    assert seen["consensus"][ids[2]]
+
+
 def test_one_person_alone_has_no_consensus(workspace):
     workspace.act({"actor": "Ana", "op": "name", "class": "pore", "rows": [1]})
     assert store_labels(workspace) == ["label_Ana"]

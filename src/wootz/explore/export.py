@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wootz.explore.actions import ActionError
+from wootz.explore.actions import ADOPT, ActionError
 from wootz.explore.consensus import CONSENSUS
 from wootz.explore.labelcolumns import label_columns, voices
 from wootz.explore.notes import notes_by_tile, notes_frame
@@ -30,14 +30,16 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
     -------
     DataFrame
         ``tile_id, image_id, file, row, col, height, width`` (px), ``expert``, ``verdict`` (class, artefact or
-        between), ``class`` (key), ``class_name``, ``seq`` and ``when`` of the last action that said so, and
-        ``note``, see `wootz.explore.notes.notes_by_tile`.
+        between), ``class`` (key), ``class_name``, ``seen`` (False where a head's label was accepted unseen;
+        of the consensus: where nobody looked), ``seq`` and ``when`` of the last action that
+        said so, and ``note``, see `wootz.explore.notes.notes_by_tile`.
     """
     workspace.catch_up()
     with workspace.lock:
         state = workspace.state
         classes = {key: about["name"] for key, about in state.classes().items()}
         when = {action.seq: action.record.get("when", "") for action in state.actions}
+        unseen = [action.seq for action in state.actions if action.op == ADOPT]
         parts = []
         for name in speakers(workspace) if expert is None else [expert]:
             codes, words = workspace.verdicts(name)
@@ -47,13 +49,14 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
             said = [words[code] for code in codes[rows].tolist()]
             keys = [word.removeprefix(CLASS_PREFIX) if word.startswith(CLASS_PREFIX) else "" for word in said]
             sources = state.experts if name == CONSENSUS else [name]
-            each = [state.experts[source].verdicts.written(workspace.n)[rows] for source in sources]
-            written = np.max(each, axis=0).tolist()
+            each = np.stack([state.experts[source].verdicts.written(workspace.n)[rows] for source in sources])
+            written = each.max(axis=0).tolist()
             about: dict[str, Any] = {
                 "expert": name,
                 "verdict": ["class" if key else word for key, word in zip(keys, said, strict=True)],
                 "class": keys,
                 "class_name": [classes.get(key, key) for key in keys],
+                "seen": ((each > 0) & ~np.isin(each, unseen)).any(axis=0),
                 "seq": written,
                 "when": [when[seq] for seq in written],
             }
@@ -61,7 +64,7 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
             about["note"] = [notes.get(state.ids[row], "") for row in rows.tolist()]
             where = workspace.tiles.columns(WHERE).iloc[rows].reset_index(drop=True)
             parts.append(where.assign(**about))
-    names = [*WHERE, "expert", "verdict", "class", "class_name", "seq", "when", "note"]
+    names = [*WHERE, "expert", "verdict", "class", "class_name", "seen", "seq", "when", "note"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
 
