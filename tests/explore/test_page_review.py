@@ -97,6 +97,19 @@ def test_a_card_of_a_list(ana, served):
     assert served.state().verdicts("Ana")[ids[rows[2]]] == "class:striped"
     assert len([1 for row in rows if served.state().verdicts("Ana").get(ids[row]) == "class:dark"]) == 23
 
+    # what is picked out and has no name yet is not among the rest
+    third = app(ana, "focus.rows")
+    page.click("#grid .cell >> nth=1")
+    assert page.inner_text("#offer button.main") == f"Accept the rest as dark ({len(third) - 1})"
+    page.focus("#grid")
+    ana.does(lambda: page.keyboard.press("e"))
+    assert ids[third[1]] not in log(ana)[-1]["tiles"]
+    assert app(ana, "focus.rows") == third
+    page.keyboard.press("e")
+    ana.until("document.getElementById('toasts').innerText.includes('picked out')")
+    ana.name_tiles("striped")
+    other_card(ana, third)
+
 
 def test_the_surest_and_strange_tiles_are_on_cards_too(ana, served):
     page = ana.page

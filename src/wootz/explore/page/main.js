@@ -447,7 +447,7 @@ function pickKept() {
 }
 on("filters", () => { pickKept(); drawState(); drawFocus(); });
 on("parts", () => run(partsChanged));
-on("picked", () => { grid.refresh(); second.refresh(); drawChosen(); drawMarks(); });
+on("picked", () => { grid.refresh(); second.refresh(); drawChosen(); drawMarks(); if (isReview(app.focus.kind)) drawOffer(); });
 on("here", () => { showPreview($("preview-canvas"), $("facts"), factor); drawMarks(); });
 on("merged split-done card-done", () => focusFirst());
 connectParts();

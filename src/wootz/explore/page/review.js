@@ -46,24 +46,24 @@ export function openAuditCard() {
     how: { audit: audit.audit, head: audit.head, card: "audit" } });
 }
 
-/** Tiles of the card that "accept the rest" is about: in an audit also what had this verdict before it was asked. */
+/** Tiles of the card that "accept the rest" is about, without those picked out: in an audit also what had this verdict before it was asked. */
 function restOf(card) {
   const asked = new Set(card.open || card.rows);
-  return app.shown.filter((row) => asked.has(row) && (!app.verdict[row] ||
+  return app.shown.filter((row) => asked.has(row) && !app.picked.has(row) && (!app.verdict[row] ||
     (card.audit && verdictWord(row) === card.word && app.verdict[row] === before.get(row))));
 }
 
 async function acceptRest() {
   const { card } = app.focus, rows = restOf(card), { op, fields } = saying(card.word, "accept");
   if (card.audit) await confirmTagged(card);
+  if (!rows.length && app.picked.size) { toast("Name the tiles that you picked out."); return; }
   if (!rows.length) { if (card.rows.some((row) => !app.shown.includes(row))) toast("Filters, or “to do only”, hide the tiles of this card that are left."); return; }
-  app.picked.clear(); // they have their names, or shall have this one
   await act(op, { ...fields, rows }, `${wordName(card.word)}: ${tiles(rows.length)} accepted`);
 }
 
 /** An audited tile that was named otherwise elsewhere, and keeps that name on the card, is answered by it. */
 async function confirmTagged(card) {
-  const open = new Set(card.open), rows = app.shown.filter((row) => open.has(row) && app.verdict[row] &&
+  const open = new Set(card.open), rows = app.shown.filter((row) => open.has(row) && !app.picked.has(row) && app.verdict[row] &&
     app.verdict[row] === before.get(row) && verdictWord(row) !== card.word);
   for (const word of new Set(rows.map(verdictWord))) {
     const { op, fields } = saying(word, "name");
