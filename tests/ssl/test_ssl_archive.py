@@ -6,6 +6,7 @@ import torch
 
 from wootz.archive import Archive
 from wootz.augment import AugmentConfig
+from wootz.coarser import Coarser
 from wootz.encoders import build_encoder, encoder_fingerprint, encoder_provenance, load_encoder, save_encoder
 from wootz.errors import CheckpointError, WootzError
 from wootz.fields import NewField
@@ -197,3 +198,38 @@ def test_simclr_beats_random_weights_on_real_surfaces(data_dir, tmp_path):
     cfg = PretrainConfig(encoder="small", epochs=60, batch_size=64)
     result = pretrain_tiles(Tiles(pixels["train"]), cfg, folder=tmp_path)
     assert probe(load_encoder(result.checkpoint)) > probe(build_encoder("small", generator_seed=0)) + 0.15
+
+
+def test_shrunk_tiles_are_means_of_blocks_with_their_surroundings(archive):
+    tiles = archive.tiles()
+    coarse = Coarser(tiles, 4)
+    rows = np.array([4, 0, 13])
+    whole = tiles.scaled(rows, 8)
+    expected = np.empty((3, 12, 12))
+    for at in np.ndindex(12, 12):
+        row, col = 4 * at[0], 4 * at[1]
+        expected[:, at[0], at[1]] = whole[:, row : row + 4, col : col + 4].mean(axis=(1, 2))
+    assert coarse.scaled(rows, 2) == pytest.approx(expected, abs=1e-6)
+    assert coarse.scaled(rows) == pytest.approx(expected[:, 2:-2, 2:-2], abs=1e-6)
+    with pytest.raises(WootzError, match="tile_px=640"):
+        Coarser(tiles, 5)
+
+
+def test_an_encoder_of_shrunk_tiles_embeds_shrunk_tiles(archive, tmp_path):
+    done = pretrain(archive.tiles(), settings(downscale=2, epochs=1), run=Run(tmp_path / "run"))
+    assert encoder_provenance(done.checkpoint)["downscale"] == 2
+    embed(archive.tiles(), EmbedConfig(encoder=str(done.checkpoint)), run=Run(tmp_path, "embed-1"))
+    encoder, pixels = load_encoder(done.checkpoint), archive.tiles().scaled(slice(None))
+    wanted = embed_arrays(Coarser(archive.tiles(), 2).scaled(np.arange(len(pixels))), encoder)
+    np.testing.assert_allclose(archive.embedding("simclr")[1], wanted, atol=1e-5)
+    assert np.abs(wanted - embed_arrays(pixels, encoder)).max() > 1e-3
+    again = EmbedConfig(encoder=str(done.checkpoint), pixel_size_nm=3.0, name="again")
+    with pytest.raises(WootzError, match="leave out pixel_size_nm"):
+        embed(archive.tiles(), again, run=Run(tmp_path, "embed-2"))
+
+
+def test_downscale_is_refused_where_scales_come_from_elsewhere():
+    with pytest.raises(WootzError, match="single_image"):
+        settings(downscale=2, single_image="a.tif")
+    with pytest.raises(WootzError, match="downscale"):
+        settings(downscale=0)

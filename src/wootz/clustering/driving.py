@@ -7,6 +7,7 @@ import pandas as pd
 
 from wootz.clustering.occlusion import occlusion_map
 from wootz.clustering.preparation import Preparation
+from wootz.coarser import Coarser
 from wootz.progress import say, track
 from wootz.samescale import SameScale
 
@@ -53,8 +54,10 @@ def medoid_maps(
     encoder = recall_encoder(tiles.archive, embedding) if len(medoids) else None
     if encoder is None:
         return {}
-    size_nm = tiles.archive.embedding_provenance(embedding).get("pixel_size_nm")
+    about = tiles.archive.embedding_provenance(embedding)
+    size_nm, factor = about.get("pixel_size_nm"), int(about.get("downscale", 1))
     source = tiles if size_nm is None else SameScale(tiles, float(size_nm))
+    source = source if factor == 1 else Coarser(tiles, factor)
     rows = medoids["row"].to_numpy(int)
     stored = tiles.select(rows).embedding(embedding)
     made = np.concatenate([embed_arrays(source.scaled([row]), encoder) for row in rows])
@@ -76,5 +79,6 @@ def medoid_maps(
         patch = max(2, round(PATCH_FRAC * min(tile.shape)))
         stride = max(1, round(STRIDE_FRAC * min(tile.shape)))
         moved = occlusion_map(tile, embed, centroid=centroids[cluster], patch_px=patch, stride_px=stride)
-        maps[int(row)] = moved / max(float(usual[cluster]), 1e-12)
+        whole = moved.repeat(factor, axis=0).repeat(factor, axis=1)  # of the tile as it is drawn
+        maps[int(row)] = whole / max(float(usual[cluster]), 1e-12)
     return maps

@@ -55,6 +55,11 @@ class PretrainConfig:
         False, "A SLURM job that is told to stop (SIGTERM, SIGUSR1) saves and goes back in the queue"
     )
     include_uninformative: bool = option(False, "Train on tiles without contrast too")
+    downscale: int = option(
+        1,
+        "Shrink tiles by this whole factor first, as `wootz finetune` does fields: for what is told at a "
+        "coarser scale",
+    )
     single_image: str = option(
         "", "Id or file name of one large image to train on, by windows at random places; empty: all tiles"
     )
@@ -93,6 +98,12 @@ class PretrainConfig:
         check_choice("precision", self.precision, PRECISIONS)
         check_range("devices", self.devices, 1)
         check_range("nodes", self.nodes, 1)
+        check_range("downscale", self.downscale, 1)
+        if self.downscale > 1 and (self.single_image or self.augment.scale_min_nm is not None):
+            raise WootzError(
+                "downscale goes with tiles at their own scale; leave out single_image (windows_scale_max "
+                "shrinks its windows) and augment.scale_min_nm (which finds the scale itself)."
+            )
         check_range("windows", self.windows, 2)
         check_range("windows_scale_max", self.windows_scale_max, 1, 16)
         check_range("seed", self.seed, 0)

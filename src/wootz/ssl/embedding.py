@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from wootz.coarser import Coarser
 from wootz.encoders import INTENSITY, Encoder, weights_fingerprint
 from wootz.encoders.apply import embed_arrays
 from wootz.encoders.start import ENCODER_FILE, is_source, start_encoder
@@ -81,7 +82,11 @@ def embed(tiles: "TileSet", cfg: EmbedConfig, *, run: Any) -> EmbedResult:
         about["scale_fingerprint"] = f"{cfg.pixel_size_nm:.9g} nm"
     # raises before an hour of computing if the name belongs to another encoder
     todo = np.flatnonzero(~pd.Index(tiles.tile_ids).isin(_stored(archive, name, about)))
-    parts = _filtered(tiles, work, todo) if by_filters else _encoded(tiles, work, todo, cfg=cfg)
+    downscale = int(about.get("downscale", 1))
+    if by_filters:
+        parts = _filtered(tiles, work, todo)
+    else:
+        parts = _encoded(tiles, work, todo, cfg=cfg, downscale=downscale)
     _store_shards(archive, parts, ids=tiles.tile_ids, name=name, cfg=cfg, about={**about, "run": run.id})
     seen = tiles.embedding_sample(name, 2048)
     return EmbedResult(name, about["encoder"], len(tiles), len(todo), seen.shape[1], rankme(seen))
@@ -141,11 +146,21 @@ def _stored(archive: "Archive", name: str, about: dict[str, Any]) -> np.ndarray:
 Part = tuple[np.ndarray, np.ndarray]
 
 
-def _encoded(tiles: "TileSet", encoder: Encoder, todo: np.ndarray, *, cfg: EmbedConfig) -> Iterator[Part]:
-    """Pass tiles through a network: rows and their features, a batch at a time."""
+def _encoded(
+    tiles: "TileSet", encoder: Encoder, todo: np.ndarray, *, cfg: EmbedConfig, downscale: int
+) -> Iterator[Part]:
+    """Pass tiles through a network: rows and their features, a batch at a time.
+
+    An encoder that was trained on shrunk tiles sees them shrunk.
+    """
     encoder.to(device_name()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = [todo[start : start + cfg.batch_size] for start in range(0, len(todo), cfg.batch_size)]
+    if downscale > 1 and cfg.pixel_size_nm is not None:
+        raise WootzError(
+            f"this encoder was trained on tiles shrunk {downscale} times; leave out pixel_size_nm."
+        )
     source = tiles if cfg.pixel_size_nm is None else SameScale(tiles, cfg.pixel_size_nm)
+    source = source if downscale == 1 else Coarser(tiles, downscale)
     pixels = track(prefetch(source.scaled, batches), title="embed", total=len(batches), unit="batches")
     for rows, batch in zip(batches, pixels, strict=True):
         yield rows, embed_arrays(batch, encoder, batch_size=cfg.batch_size)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from wootz.coarser import Coarser
 from wootz.errors import WootzError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class KnownTiles:
     is_test: np.ndarray
 
 
-def known_tiles(tiles: "TileSet", *, column: str, seed: int) -> KnownTiles | None:
+def known_tiles(tiles: "TileSet", *, column: str, seed: int, downscale: int = 1) -> KnownTiles | None:
     """Read up to 512 tiles with known classes, and part them by image.
 
     Parameters
@@ -34,6 +35,8 @@ def known_tiles(tiles: "TileSet", *, column: str, seed: int) -> KnownTiles | Non
         Column of tiles or images with the classes. Empty: ``label``, ``truth`` or the first ``truth_*`` that
         there is; ``"none"``: no probes.
     seed : int
+    downscale : int
+        They are shrunk by this factor.
 
     Returns
     -------
@@ -61,7 +64,8 @@ def known_tiles(tiles: "TileSet", *, column: str, seed: int) -> KnownTiles | Non
             return None
         raise WootzError(f"probe_column={column!r}: fewer than two classes are known in two images each.")
     labels = frame[found].astype(str).to_numpy()[rows]
-    return KnownTiles(tiles.scaled(rows), labels, is_test)
+    source = tiles if downscale == 1 else Coarser(tiles, downscale)
+    return KnownTiles(source.scaled(rows), labels, is_test)
 
 
 def part_by_image(

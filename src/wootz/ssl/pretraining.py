@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from wootz.augment.geometry import context_px
+from wootz.coarser import Coarser
 from wootz.encoders import save_encoder
 from wootz.encoders.start import describe_start, find_start, start_encoder
 from wootz.errors import WootzError
@@ -109,7 +110,9 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
     tiles, sampling = selected.tiles, selected.sampling
     digest = hashlib.sha256("\n".join(tiles.tile_ids.tolist()).encode()).hexdigest()
     about = {"run": run.id, "tiles_fingerprint": digest}
-    source: Tiles = tiles
+    source: Tiles = tiles if cfg.downscale == 1 else Coarser(tiles, cfg.downscale)
+    if cfg.downscale > 1:
+        about["downscale"] = cfg.downscale
     if cfg.single_image:
         scale_max = cfg.windows_scale_max
         source = random_windows(tiles, cfg.single_image, n=cfg.windows, scale_max=scale_max, seed=cfg.seed)
@@ -124,7 +127,7 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
             "the windows of a single image have many scales of their own; leave out single_image, or "
             "augment.scale_min_nm and augment.scale_max_nm."
         )
-    known = known_tiles(tiles, column=cfg.probe_column, seed=cfg.seed)
+    known = known_tiles(tiles, column=cfg.probe_column, seed=cfg.seed, downscale=cfg.downscale)
     result = pretrain_tiles(
         source,
         cfg,

@@ -12,12 +12,15 @@ import numpy as np
 import wootz
 from wootz.apps import chain
 from wootz.apps.steps import Steps, alone
-from wootz.apps.studies.micrographs import TILE_PX, find_set, ingest_sets
+from wootz.apps.studies.micrographs import SETS, TILE_PX, MicrographSet, find_set, ingest_one, ingest_sets
 from wootz.apps.studies.segmenting import image_ids, score_masks, segment_quick_pick, segment_wootz
 from wootz.archive import Archive
 from wootz.errors import WootzError
+from wootz.ssl.sampling_options import SamplingConfig
 
 ENCODER = "small"
+COARSE_STRIDE_PX, COARSE_STEPS, COARSE_BATCH = 12, 600, 64
+"""Of a set that is trained on shrunk fields: tiles overlap (stride after shrinking), for they are few."""
 PRETRAINED = {"real": 0.0, "synthetic": 1.0, "real_and_synthetic": 0.5}
 """Share of rendered tiles in an epoch, by the name of the start."""
 
@@ -25,18 +28,23 @@ PRETRAINED = {"real": 0.0, "synthetic": 1.0, "real_and_synthetic": 0.5}
 def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]:
     """Ingest the sets and rendered fields into one archive; the first cell of a start pretrains for it.
 
+    Sets that are trained on shrunk fields are ingested once more, by tiles as much larger.
+
     Parameters
     ----------
     fixed : dict
         ``pretrain_steps``, ``n_rendered`` (fields) and ``method``.
     folder : Path
-        Receives ``archive/``, ``rendered/`` and ``steps/``.
+        Receives ``archive/``, ``coarse_<set>/``, ``rendered/`` and ``steps/``.
     data : str
         Folder with the public sets and splits.json.
     """
     figures = _steps(fixed, folder).do(
         "ingest", "Ingesting six sets and rendered fields", lambda: _ingest(Path(data), folder, fixed)
     )
+    for item in (item for item in SETS if _downscale(item) > 1):
+        side, stride = (_downscale(item) * px for px in (TILE_PX, COARSE_STRIDE_PX))
+        ingest_one(Path(data), folder / f"coarse_{item.name}", item=item, tile_px=side, stride_px=stride)
     return {"ingest": figures}
 
 
@@ -99,20 +107,28 @@ def _ingest(data: Path, folder: Path, fixed: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pretrain(archive: Archive, fixed: dict[str, Any], *, synthetic_frac: float) -> dict[str, Any]:
-    from wootz.ssl import PretrainConfig, method_options
-    from wootz.ssl.sampling_options import SamplingConfig
-
     is_rendered = archive.tiles().frame["origin"].eq("rendered")
     n_tiles = {0.0: int((~is_rendered).sum()), 1.0: int(is_rendered.sum())}.get(
         synthetic_frac, len(is_rendered)
     )
-    options = PretrainConfig(
-        method=method_options(fixed["method"]),
-        encoder=ENCODER,
-        precision="bf16",
-        sampling=SamplingConfig(synthetic_frac=synthetic_frac),
-    )
-    options.epochs = -(-fixed["pretrain_steps"] // (n_tiles // options.batch_size))
+    sampling = SamplingConfig(synthetic_frac=synthetic_frac)
+    return _run(archive, fixed, n_tiles=n_tiles, steps=fixed["pretrain_steps"], sampling=sampling)
+
+
+def _pretrain_coarse(archive: Archive, fixed: dict[str, Any], *, downscale: int) -> dict[str, Any]:
+    """Pretrain on the tiles of one set, shrunk as its fields are for the segmentation."""
+    options = {"downscale": downscale, "batch_size": COARSE_BATCH}
+    return _run(archive, fixed, n_tiles=len(archive.tiles()), steps=COARSE_STEPS, **options)
+
+
+def _run(
+    archive: Archive, fixed: dict[str, Any], *, n_tiles: int, steps: int, **changes: Any
+) -> dict[str, Any]:
+    from wootz.ssl import PretrainConfig, method_options
+
+    method = method_options(fixed["method"])
+    options = PretrainConfig(method=method, encoder=ENCODER, precision="bf16", **changes)
+    options.epochs = -(-steps // (n_tiles // options.batch_size))
     result = chain.pretrain(archive, options)
     return {
         "encoder": str(Path(result.checkpoint).relative_to(archive.path.parent)),
@@ -129,12 +145,25 @@ def _steps(fixed: dict[str, Any], shared: Path) -> Steps:
 
 
 def _pretrained(shared: Path, params: dict[str, Any]) -> str:
-    """Return the encoder of a start; the first cell that wants it trains it, the others wait."""
-    start = params["start"]
-    with alone(shared / f"{start}.lock", what=f"pretrains ({start})"):
-        figures = _steps(params, shared).do(
-            start,
-            f"Pretraining ({start})",
-            lambda: _pretrain(wootz.open(shared / "archive"), params, synthetic_frac=PRETRAINED[start]),
-        )
+    """Return the encoder of a start; the first cell that wants it trains it, the others wait.
+
+    Real tiles of a set that is trained on shrunk fields are its own, shrunk as much: what tells layers apart
+    is not to be seen at full size.
+    """
+    start, item = params["start"], find_set(params["set"])
+    downscale = _downscale(item) if start == "real" else 1
+    name = start if downscale == 1 else f"{start}_{item.name}"
+
+    def work() -> dict[str, Any]:
+        if downscale == 1:
+            archive = wootz.open(shared / "archive")
+            return _pretrain(archive, params, synthetic_frac=PRETRAINED[start])
+        return _pretrain_coarse(wootz.open(shared / f"coarse_{item.name}"), params, downscale=downscale)
+
+    with alone(shared / f"{name}.lock", what=f"pretrains ({name})"):
+        figures = _steps(params, shared).do(name, f"Pretraining ({name})", work)
     return str(shared / figures["encoder"])
+
+
+def _downscale(item: MicrographSet) -> int:
+    return int(item.segment.get("downscale", 1))

@@ -155,8 +155,10 @@ def ingest_sets(data: Path, archive: Path) -> Archive:
     return Archive(archive)
 
 
-def ingest_one(data: Path, archive: Path, *, item: MicrographSet, tile_px: int = TILE_PX) -> Archive:
-    """Ingest one set with its labels and fixed splits.
+def ingest_one(
+    data: Path, archive: Path, *, item: MicrographSet, tile_px: int = TILE_PX, stride_px: int | None = None
+) -> Archive:
+    """Ingest one set with its labels and fixed splits, by tiles side by side unless a stride is given.
 
     Raises
     ------
@@ -171,7 +173,7 @@ def ingest_one(data: Path, archive: Path, *, item: MicrographSet, tile_px: int =
         set=item.name,
         scheme=item.name,
         tile_px=tile_px,
-        stride_px=tile_px,
+        stride_px=stride_px or tile_px,
         splits=str(data / "splits.json") if item.name in with_splits else "",
         **labels,
     )
