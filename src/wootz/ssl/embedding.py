@@ -1,5 +1,6 @@
 """Turn tiles into feature vectors with a frozen encoder, or a filter bank."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,27 +68,23 @@ def embed(tiles: "TileSet", cfg: EmbedConfig, *, run: Any) -> EmbedResult:
     if len(tiles) == 0:
         raise WootzError("there are no tiles to embed; ingest images, or make smaller tiles.")
     archive = tiles.archive
-    by_filters = is_filters(archive, cfg.encoder)
-    if by_filters:
-        name = cfg.name or FILTERS
+    if is_filters(archive, cfg.encoder):
         if cfg.pixel_size_nm is not None:
             raise WootzError("pixel_size_nm is for networks; filters see each field in its own pixels.")
-        folder = Path(run.folder)
-        work, about = find_filters(tiles, cfg.encoder, name=name, seed=cfg.seed, folder=folder)
+        name, folder = cfg.name or FILTERS, Path(run.folder)
+        kernel_map, about = find_filters(tiles, cfg.encoder, name=name, seed=cfg.seed, folder=folder)
+        describe = functools.partial(_filtered, tiles, kernel_map)
     else:
-        work, about = find_encoder(archive, cfg.encoder, seed=cfg.seed)
-        name = cfg.name or about["method"]
+        encoder, about = find_encoder(archive, cfg.encoder, seed=cfg.seed)
+        name, downscale = cfg.name or about["method"], int(about.get("downscale", 1))
+        describe = functools.partial(_encoded, tiles, encoder, cfg=cfg, downscale=downscale)
     if cfg.pixel_size_nm is not None:
         about["pixel_size_nm"] = cfg.pixel_size_nm
         about["scale_fingerprint"] = f"{cfg.pixel_size_nm:.9g} nm"
     # raises before an hour of computing if the name belongs to another encoder
     todo = np.flatnonzero(~pd.Index(tiles.tile_ids).isin(_stored(archive, name, about)))
-    downscale = int(about.get("downscale", 1))
-    if by_filters:
-        parts = _filtered(tiles, work, todo)
-    else:
-        parts = _encoded(tiles, work, todo, cfg=cfg, downscale=downscale)
-    _store_shards(archive, parts, ids=tiles.tile_ids, name=name, cfg=cfg, about={**about, "run": run.id})
+    about["run"] = run.id
+    _store_shards(archive, describe(todo), ids=tiles.tile_ids, name=name, cfg=cfg, about=about)
     seen = tiles.embedding_sample(name, 2048)
     return EmbedResult(name, about["encoder"], len(tiles), len(todo), seen.shape[1], rankme(seen))
 

@@ -162,12 +162,13 @@ def load_map(path: Path) -> KernelMap:
     names = [field.name for field in fields(KernelMap)]
     try:
         with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in names}
+            arrays: dict[str, Any] = {name: content[name] for name in names}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise CheckpointError(
             f"{path} is no filters.npz of a `wootz embed` run ({error}); give encoder=filters to make one."
         ) from error
-    return KernelMap(**arrays | {"width": float(arrays["width"])})
+    arrays["width"] = float(arrays["width"])
+    return KernelMap(**arrays)
 
 
 def map_fingerprint(found: KernelMap) -> str:
