@@ -20,7 +20,9 @@ class SegmentConfig:
     downscale: int = option(1, "shrink fields by this whole factor first, so that a crop sees more context")
     lr: float = option(1e-3, "peak learning rate of AdamW's one-cycle schedule")
     encoder_lr_factor: float = option(
-        1.0, "learning rate of the encoder over the decoder's", unit="in [0, 1]"
+        1.0,
+        "learning rate of the encoder over the decoder's; 0.1 for a pretrained one with a label or two",
+        unit="in [0, 1]",
     )
     weight_decay: float = option(1e-2, "weight decay of AdamW")
     average_decay: float = option(0.98, "decay of the running mean of the weights that predicts; 0 = none")
