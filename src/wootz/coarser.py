@@ -56,6 +56,11 @@ class Coarser:
         return block_means(self.tiles.scaled(rows, margin * self.factor), self.factor)
 
 
+def coarser(tiles: "TileSet", factor: int) -> "TileSet | Coarser":
+    """Give tiles shrunk by a factor, or the very tiles where it is 1; see `Coarser`."""
+    return tiles if factor == 1 else Coarser(tiles, factor)
+
+
 def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
     """Average blocks of (B, H, W) pixels, H and W multiples of the factor: (B, H / factor, W / factor)."""
     n, height, width = pixels.shape

@@ -82,6 +82,12 @@ def workspace(archive):
 
 
 @pytest.fixture
+def images(workspace):
+    """Number of the image of each tile."""
+    return np.unique(workspace.tiles.columns(["image_id"])["image_id"], return_inverse=True)[1]
+
+
+@pytest.fixture
 def browser(chromium):
     """Start Chromium without a window."""
     from playwright.sync_api import sync_playwright

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from wootz import oplog
-from wootz.audits import allocate
 from wootz.explore.acceptance import corrected_confidence, limit_for
 from wootz.explore.actions import ActionError
 from wootz.explore.adopting import adopt, offer
 from wootz.explore.auditing import audit_answers, latest_audit
 from wootz.explore.desk import Desk
-from wootz.explore.listcards import FAR_SEEN, draw_cards, list_card
+from wootz.explore.listcards import draw_cards, list_card
 from wootz.explore.reviewing import CARD
 from wootz.explore.secondlook import SecondLook
 from wootz.explore.state import replay
@@ -25,11 +24,6 @@ WORDS = ("dark", "striped", "bright")
 @pytest.fixture
 def workspace(tmp_path):
     return open_workspace(make_archive(tmp_path / "a", n_images=14))
-
-
-@pytest.fixture
-def images(workspace):
-    return np.unique(workspace.tiles.columns(["image_id"])["image_id"], return_inverse=True)[1]
 
 
 @pytest.fixture
@@ -84,7 +78,6 @@ def test_a_random_card_is_of_the_list_and_the_same_until_something_is_done(works
 
 def test_the_surest_card_asks_also_where_another_class_is_likelier(workspace, trainer):
     probabilities = trainer.need("Ana").model.probabilities(workspace.clusters.features)
-    free = trainer.free("Ana")
     name(workspace, "striped", trainer.ranked("Ana", "class:bright", n=1000)["rows"][5:])  # five are left
     free = trainer.free("Ana")
     found = list_card(trainer, "Ana", kind="surest", word="class:bright")
@@ -118,7 +111,6 @@ def test_strange_tiles_are_of_the_class_that_nobody_named(tmp_path, images, monk
     again = list_card(trainer, "Ana", kind="unlike", seen=found["rows"])
     assert not set(again["rows"]) & set(found["rows"])
     monkeypatch.setattr("wootz.explore.listcards.FAR_SEEN", 40)  # of many, some at random
-    assert FAR_SEEN > 40
     some = list_card(trainer, "Ana", kind="unlike")["rows"]
     assert len(set(some)) == CARD
     assert not workspace.verdicts("Ana")[0][some].any()
@@ -183,7 +175,6 @@ def test_an_audit_by_cards_is_a_stratified_sample_in_the_log(workspace, trainer,
     for card in drawn["cards"]:
         assert len(card["rows"]) == min(CARD, sizes[card["word"]])
         assert {words[codes[row]] for row in card["rows"]} == {card["word"]}
-    assert allocate(list(sizes.values()), 24).sum() == 24  # the sample does not follow the sizes
     first = drawn["cards"][0]
     wrong, rest = first["rows"][:2], first["rows"][2:]
     name(workspace, "artefact", wrong, audit=drawn["audit"])
@@ -241,7 +232,7 @@ def test_what_was_accepted_unseen_is_no_answer_and_teaches_nothing(workspace, tr
     n_taught = int((trainer.taught("Ana")[0] != "").sum())
     adopt(trainer, "Ana", precision=0.8, request={})
     verdicts = workspace.state.verdicts("Ana")
-    assert set(workspace.tiles.tile_ids[drawn["rows"]]) - set(answers) & set(verdicts)
+    assert (set(workspace.tiles.tile_ids[drawn["rows"]]) - set(answers)) & set(verdicts)
     assert audit_answers(workspace.state, latest_audit(workspace.state, "Ana")) == answers
     assert trainer.train("Ana")["n_named"] == n_taught
     rows = [row for row in drawn["rows"] if workspace.tiles.tile_ids[row] in set(verdicts) - set(answers)]

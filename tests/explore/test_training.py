@@ -22,11 +22,6 @@ def workspace(tmp_path):
 
 
 @pytest.fixture
-def images(workspace):
-    return np.unique(workspace.tiles.columns(["image_id"])["image_id"], return_inverse=True)[1]
-
-
-@pytest.fixture
 def trainer(workspace, images):
     return Trainer(workspace, images=images)
 

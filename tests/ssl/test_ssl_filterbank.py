@@ -132,7 +132,8 @@ def test_what_filters_refuse(archive, tmp_path):
     with pytest.raises(WootzError, match="own pixels"):
         embedded(archive, pixel_size_nm=3.0)
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a map")
-    for file in ("broken.npz", "nowhere.npz"):
+    (tmp_path / "empty.npz").write_bytes(b"")
+    for file in ("broken.npz", "empty.npz", "nowhere.npz"):
         with pytest.raises(CheckpointError, match="encoder=filters"):
             embedded(archive, encoder=str(tmp_path / file))
     embedded(archive, encoder="random:small", name="net")

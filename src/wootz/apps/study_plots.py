@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MARKERS = "osD^vP*X"
 MAX_FIGURES = 4
 MAX_SLANTED = 8
+MAX_TICKS = 6
+"""Numbers along the axis that are written one by one."""
 
 
 def study_figure(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> "Figure":
@@ -104,6 +106,8 @@ def _draw(
             capsize=2,
             label=", ".join(f"{k} {v}" for k, v in zip(series_keys, series, strict=True)),
         )
+    if numeric and len(place) <= MAX_TICKS:
+        axis.set_xticks(list(place.values()), [str(v) for v in place])
     if not numeric:
         slanted = len(place) <= MAX_SLANTED
         at, names = list(place.values()), [str(v) for v in place]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from wootz.clustering.occlusion import occlusion_map
 from wootz.clustering.preparation import Preparation
-from wootz.coarser import Coarser
+from wootz.coarser import coarser
 from wootz.progress import say, track
 from wootz.samescale import SameScale
 
@@ -56,8 +56,7 @@ def medoid_maps(
         return {}
     about = tiles.archive.embedding_provenance(embedding)
     size_nm, factor = about.get("pixel_size_nm"), int(about.get("downscale", 1))
-    source = tiles if size_nm is None else SameScale(tiles, float(size_nm))
-    source = source if factor == 1 else Coarser(tiles, factor)
+    source = coarser(tiles, factor) if size_nm is None else SameScale(tiles, float(size_nm))
     rows = medoids["row"].to_numpy(int)
     stored = tiles.select(rows).embedding(embedding)
     made = np.concatenate([embed_arrays(source.scaled([row]), encoder) for row in rows])

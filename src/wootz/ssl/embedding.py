@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from wootz.coarser import Coarser
+from wootz.coarser import coarser
 from wootz.encoders import INTENSITY, Encoder, weights_fingerprint
 from wootz.encoders.apply import embed_arrays
 from wootz.encoders.start import ENCODER_FILE, is_source, start_encoder
@@ -156,8 +156,8 @@ def _encoded(
         raise WootzError(
             f"this encoder was trained on tiles shrunk {downscale} times; leave out pixel_size_nm."
         )
-    source = tiles if cfg.pixel_size_nm is None else SameScale(tiles, cfg.pixel_size_nm)
-    source = source if downscale == 1 else Coarser(tiles, downscale)
+    size_nm = cfg.pixel_size_nm
+    source = coarser(tiles, downscale) if size_nm is None else SameScale(tiles, size_nm)
     pixels = track(prefetch(source.scaled, batches), title="embed", total=len(batches), unit="batches")
     for rows, batch in zip(batches, pixels, strict=True):
         yield rows, embed_arrays(batch, encoder, batch_size=cfg.batch_size)

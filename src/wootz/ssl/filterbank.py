@@ -1,5 +1,7 @@
 """Features of tiles from a bank of filters at several scales: brightness, edges, blobs and lines."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 SIGMAS_PX = (0.7, 1.4, 2.8, 5.6, 11.2)
@@ -47,16 +49,21 @@ def filter_bank(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def describe_windows(field: np.ndarray, windows: np.ndarray) -> np.ndarray:
+def describe_windows(
+    field: np.ndarray, windows: np.ndarray, *, scale: Callable[[np.ndarray], np.ndarray] = np.float32
+) -> np.ndarray:
     """Describe windows of a field by what the filters say inside them.
 
     Parameters
     ----------
-    field : (H, W) float32
+    field : (H, W) uint8, uint16 or float32
         May be memory-mapped: it is read in blocks of about 1024 px, so that a panorama needs no more memory
         than a field of view.
     windows : (n, 4) int
         Row, column, height and width, px.
+    scale : callable
+        Brings what is read, (h, w) of the dtype of the field, to the scale that the filters are to see,
+        float32.
 
     Returns
     -------
@@ -70,7 +77,7 @@ def describe_windows(field: np.ndarray, windows: np.ndarray) -> np.ndarray:
         own = np.flatnonzero((blocks == block).all(axis=1))
         first = np.maximum(windows[own, :2].min(axis=0) - MARGIN_PX, 0) // STEP_PX * STEP_PX
         last = -(-((windows[own, :2] + windows[own, 2:]).max(axis=0) + MARGIN_PX) // STEP_PX) * STEP_PX
-        planes = filter_bank(field[first[0] : last[0], first[1] : last[1]])
+        planes = filter_bank(scale(field[first[0] : last[0], first[1] : last[1]]))
         for at in own.tolist():
             row, col = (windows[at, :2] - first).tolist()
             height, width = windows[at, 2:].tolist()

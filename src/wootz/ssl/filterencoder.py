@@ -4,6 +4,7 @@ A choice of ``encoder=`` of `wootz embed`, beside networks. A sample of the arch
 features; it is kept in ``filters.npz`` of the run, and describes tiles that come later too.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterator
 from dataclasses import astuple, fields
@@ -54,19 +55,10 @@ def filtered_tiles(
     frame = frame if rows is None else frame.iloc[rows]
     for image_id, part in frame.groupby("image_id", sort=False):
         image = archive.image(str(image_id))
-        scaled = _Scaled(archive.pixels.field(image), image["intensity_low"], image["intensity_high"])
+        scale = functools.partial(intensity.scale, low=image["intensity_low"], high=image["intensity_high"])
         windows = part[["row", "col", "height", "width"]].to_numpy(np.int64)
-        yield part.index.to_numpy(np.int64), describe_windows(scaled, windows)  # type: ignore[arg-type]
-
-
-class _Scaled:
-    """A field whose parts come on the common scale of intensities when they are read."""
-
-    def __init__(self, field: np.ndarray, low: float, high: float) -> None:
-        self._field, self._low, self._high = field, low, high
-
-    def __getitem__(self, part: Any) -> np.ndarray:
-        return intensity.scale(self._field[part], self._low, self._high)
+        field = archive.pixels.field(image)
+        yield part.index.to_numpy(np.int64), describe_windows(field, windows, scale=scale)
 
 
 def fit_filters(tiles: "TileSet", *, seed: int) -> KernelMap:
@@ -163,7 +155,7 @@ def load_map(path: Path) -> KernelMap:
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays: dict[str, Any] = {name: content[name] for name in names}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise CheckpointError(
             f"{path} is no filters.npz of a `wootz embed` run ({error}); give encoder=filters to make one."
         ) from error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from wootz.coarser import Coarser
+from wootz.coarser import coarser
 from wootz.errors import WootzError
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def known_tiles(tiles: "TileSet", *, column: str, seed: int, downscale: int = 1)
             return None
         raise WootzError(f"probe_column={column!r}: fewer than two classes are known in two images each.")
     labels = frame[found].astype(str).to_numpy()[rows]
-    source = tiles if downscale == 1 else Coarser(tiles, downscale)
-    return KnownTiles(source.scaled(rows), labels, is_test)
+    return KnownTiles(coarser(tiles, downscale).scaled(rows), labels, is_test)
 
 
 def part_by_image(

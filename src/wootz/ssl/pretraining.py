@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from wootz.augment.geometry import context_px
-from wootz.coarser import Coarser
+from wootz.coarser import coarser
 from wootz.encoders import save_encoder
 from wootz.encoders.start import describe_start, find_start, start_encoder
 from wootz.errors import WootzError
@@ -109,10 +109,8 @@ def pretrain(tiles: "TileSet", cfg: PretrainConfig, *, run: Any) -> PretrainResu
     selected = select_tiles(tiles, cfg)
     tiles, sampling = selected.tiles, selected.sampling
     digest = hashlib.sha256("\n".join(tiles.tile_ids.tolist()).encode()).hexdigest()
-    about = {"run": run.id, "tiles_fingerprint": digest}
-    source: Tiles = tiles if cfg.downscale == 1 else Coarser(tiles, cfg.downscale)
-    if cfg.downscale > 1:
-        about["downscale"] = cfg.downscale
+    about = {"run": run.id, "tiles_fingerprint": digest, "downscale": cfg.downscale}
+    source: Tiles = coarser(tiles, cfg.downscale)
     if cfg.single_image:
         scale_max = cfg.windows_scale_max
         source = random_windows(tiles, cfg.single_image, n=cfg.windows, scale_max=scale_max, seed=cfg.seed)

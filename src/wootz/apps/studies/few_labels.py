@@ -39,13 +39,12 @@ def prepare(fixed: dict[str, Any], folder: Path, *, data: str) -> dict[str, Any]
     data : str
         Folder with the public sets and splits.json.
     """
-    figures = _steps(fixed, folder).do(
-        "ingest", "Ingesting six sets and rendered fields", lambda: _ingest(Path(data), folder, fixed)
+    steps, source = _steps(fixed, folder), Path(data)
+    figures = steps.do(
+        "ingest", "Ingesting six sets and rendered fields", lambda: _ingest(source, folder, fixed)
     )
-    for item in (item for item in SETS if _downscale(item) > 1):
-        side, stride = (_downscale(item) * px for px in (TILE_PX, COARSE_STRIDE_PX))
-        ingest_one(Path(data), folder / f"coarse_{item.name}", item=item, tile_px=side, stride_px=stride)
-    return {"ingest": figures}
+    coarse = steps.do("coarse", "Ingesting larger tiles", lambda: _ingest_coarse(source, folder))
+    return {"ingest": figures, "coarse": coarse}
 
 
 def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any]:  # noqa: ARG001
@@ -106,22 +105,32 @@ def _ingest(data: Path, folder: Path, fixed: dict[str, Any]) -> dict[str, Any]:
     return {"images": len(archive.images), "tiles": len(archive.tile_table)}
 
 
+def _ingest_coarse(data: Path, folder: Path) -> dict[str, Any]:
+    found = {}
+    for item in (item for item in SETS if _downscale(item) > 1):
+        side, stride = (_downscale(item) * px for px in (TILE_PX, COARSE_STRIDE_PX))
+        path = folder / f"coarse_{item.name}"
+        archive = ingest_one(data, path, item=item, tile_px=side, stride_px=stride)
+        found[item.name] = {"tiles": len(archive.tile_table)}
+    return found
+
+
 def _pretrain(archive: Archive, fixed: dict[str, Any], *, synthetic_frac: float) -> dict[str, Any]:
     is_rendered = archive.tiles().frame["origin"].eq("rendered")
     n_tiles = {0.0: int((~is_rendered).sum()), 1.0: int(is_rendered.sum())}.get(
         synthetic_frac, len(is_rendered)
     )
     sampling = SamplingConfig(synthetic_frac=synthetic_frac)
-    return _run(archive, fixed, n_tiles=n_tiles, steps=fixed["pretrain_steps"], sampling=sampling)
+    return _train_encoder(archive, fixed, n_tiles=n_tiles, steps=fixed["pretrain_steps"], sampling=sampling)
 
 
 def _pretrain_coarse(archive: Archive, fixed: dict[str, Any], *, downscale: int) -> dict[str, Any]:
     """Pretrain on the tiles of one set, shrunk as its fields are for the segmentation."""
     options = {"downscale": downscale, "batch_size": COARSE_BATCH}
-    return _run(archive, fixed, n_tiles=len(archive.tiles()), steps=COARSE_STEPS, **options)
+    return _train_encoder(archive, fixed, n_tiles=len(archive.tiles()), steps=COARSE_STEPS, **options)
 
 
-def _run(
+def _train_encoder(
     archive: Archive, fixed: dict[str, Any], *, n_tiles: int, steps: int, **changes: Any
 ) -> dict[str, Any]:
     from wootz.ssl import PretrainConfig, method_options
