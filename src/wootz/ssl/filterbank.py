@@ -50,7 +50,7 @@ def filter_bank(image: np.ndarray) -> np.ndarray:
 
 
 def describe_windows(
-    field: np.ndarray, windows: np.ndarray, *, scale: Callable[[np.ndarray], np.ndarray] = np.float32
+    field: np.ndarray, windows: np.ndarray, *, scale: Callable[[np.ndarray], np.ndarray] = np.asarray
 ) -> np.ndarray:
     """Describe windows of a field by what the filters say inside them.
 
