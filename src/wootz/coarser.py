@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wootz import intensity
+from wootz.compiled import compiled
 from wootz.errors import WootzError
 
 if TYPE_CHECKING:
@@ -53,7 +55,14 @@ class Coarser:
         -------
         (B, H / factor + 2 margin, W / factor + 2 margin) float32 in [-1, 2]
         """
-        return block_means(self.tiles.scaled(rows, margin * self.factor), self.factor)
+        pixels = self.tiles.read(rows, margin * self.factor)
+        pairs, which = np.unique(np.stack(self.tiles.ranges(rows), axis=1), axis=0, return_inverse=True)
+        levels = np.arange(np.iinfo(pixels.dtype).max + 1)
+        on_scale = intensity.scale(levels, pairs[:, :1], pairs[:, 1:])
+        n, height, width = pixels.shape
+        out = np.empty((n, height // self.factor, width // self.factor), np.float32)
+        compiled(_block_means)(pixels, on_scale, which.ravel(), self.factor, out)
+        return out
 
 
 def coarser(tiles: "TileSet", factor: int) -> "TileSet | Coarser":
@@ -61,8 +70,27 @@ def coarser(tiles: "TileSet", factor: int) -> "TileSet | Coarser":
     return tiles if factor == 1 else Coarser(tiles, factor)
 
 
-def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Average blocks of (B, H, W) pixels, H and W multiples of the factor: (B, H / factor, W / factor)."""
-    n, height, width = pixels.shape
-    blocks = pixels.reshape(n, height // factor, factor, width // factor, factor)
-    return blocks.mean(axis=(2, 4), dtype=np.float32)
+def _block_means(
+    pixels: np.ndarray, on_scale: np.ndarray, which: np.ndarray, factor: int, out: np.ndarray
+) -> None:
+    """Average blocks of what each grey level is on the scale of its tile.
+
+    Lines are summed column by column (a loop that vectorises), then the columns of each block. Looking each
+    level up is ten times as fast as bringing all pixels onto the scale first: at a factor of six a batch
+    holds 36 times the pixels that it gives.
+    """
+    sums = np.empty(pixels.shape[2], np.float32)
+    area = np.float32(factor * factor)
+    for i in range(out.shape[0]):
+        table = on_scale[which[i]]
+        for row in range(out.shape[1]):
+            sums[:] = 0
+            for k in range(factor):
+                line = pixels[i, row * factor + k]
+                for col in range(line.size):
+                    sums[col] += table[line[col]]
+            for col in range(out.shape[2]):
+                total = np.float32(0)
+                for k in range(factor):
+                    total += sums[col * factor + k]
+                out[i, row, col] = total / area

@@ -133,11 +133,14 @@ class TileSet:
         -------
         (B, H + 2 margin, W + 2 margin) float32 in [-1, 2]
         """
-        rows = self._row_numbers(rows)
+        low, high = self.ranges(rows)
+        return intensity.scale(self.read(rows, margin), low[:, None, None], high[:, None, None])
+
+    def ranges(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the robust ranges of the images of some tiles: two (B,) float32 in grey levels."""
         low, high = self._ranges
-        images = self._image_index[rows]
-        pixels = self.read(rows, margin)
-        return intensity.scale(pixels, low[images, None, None], high[images, None, None])
+        images = self._image_index[self._row_numbers(rows)]
+        return low[images], high[images]
 
     def embedding(self, name: str) -> np.ndarray:
         """Give the features of an embedding in the row order of this set: (N, D) float32.

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from wootz.apps.handmade import grey_histogram, local_binary_patterns, pixel_pca
-from wootz.apps.studies.pretraining import cross_validated, judge_classes, judge_fractions
+from wootz.apps.studies.pretraining import (
+    RIDGES,
+    LeftOut,
+    choose_ridge,
+    judge_classes,
+    judge_fractions,
+    leave_images_out,
+)
 from wootz.apps.studies.tile_classes import phase_fractions
 from wootz.archive import Archive
 from wootz.classlists import read_classes
@@ -51,7 +58,7 @@ def test_fractions_that_are_linear_in_the_features_are_found_and_noise_is_not(rn
 
     def judged(features):
         found = judge_fractions(features, fractions, splits=SPLITS, images=IMAGES)
-        return found["score"], found["score_cv"]
+        return found["score"], found["score_by_val"], found["score_cv"]
 
     assert min(judged(linear)) > 0.99
     assert max(judged(rng.normal(size=(120, 8)).astype(np.float32))) < 0.2
@@ -62,9 +69,34 @@ def test_fractions_that_are_linear_in_the_features_are_found_and_noise_is_not(rn
 def test_what_only_names_the_image_predicts_no_image_that_is_left_out(rng):
     of_image = rng.dirichlet(np.ones(3), 20)[np.repeat(np.arange(20), 6)]
     names = np.eye(20, dtype=np.float32)[np.repeat(np.arange(20), 6)]
-    assert cross_validated(names, of_image, images=IMAGES) < 0.05
+    assert leave_images_out(names, of_image, images=IMAGES).best_r_squared() < 0.05
     by_tile = np.random.default_rng(0).permutation(IMAGES)  # leaving tiles out instead would be fooled
-    assert cross_validated(names, of_image, images=by_tile) > 0.9
+    assert leave_images_out(names, of_image, images=by_tile).best_r_squared() > 0.9
+
+
+def test_left_out_errors_are_those_of_a_plain_loop(rng):
+    fractions = rng.dirichlet(np.ones(3), 120)
+    features = (fractions @ rng.normal(size=(3, 8)) + rng.normal(0, 0.5, (120, 8))).astype(np.float32)
+    found = leave_images_out(features, fractions, images=IMAGES)
+    assert found.n_tiles.sum() == 120
+    centred = (features - features.mean(axis=0)) / features.std(axis=0)
+    gram = centred.T @ centred + RIDGES[4] * np.eye(8)
+    fitted = centred @ np.linalg.solve(gram, centred.T @ (fractions - fractions.mean(axis=0)))
+    in_sample = np.square((fitted + fractions.mean(axis=0)).clip(0, 1) - fractions).sum()
+    assert in_sample < found.squared[4].sum() < 1.5 * in_sample  # left out, little worse than fitted
+    assert found.of_mean.sum() == pytest.approx(np.square(fractions - fractions.mean(axis=0)).sum(), rel=0.1)
+
+
+def test_ridge_is_the_strongest_within_one_standard_error():
+    n_tiles = np.array([10, 20, 10, 20])
+    errors = np.full((len(RIDGES), 4), 9.0)
+    errors[3] = [1.0, 2.0, 3.0, 2.0]  # mean 2, standard error sqrt(2 / 3) / 2 = .408
+    errors[5] = 2.40
+    errors[6] = 2.42
+    left_out = LeftOut(errors * n_tiles, np.full(4, 90.0), n_tiles)
+    assert choose_ridge(left_out) == RIDGES[5]
+    errors[5] = 2.42
+    assert choose_ridge(LeftOut(errors * n_tiles, np.full(4, 90.0), n_tiles)) == RIDGES[3]
 
 
 def test_val_chooses_and_test_is_only_scored(rng):

@@ -55,7 +55,8 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
     params : dict
         ``set``, ``start`` (quick_pick, random, real, synthetic, real_and_synthetic), ``n_labels``, ``seed``,
         ``steps`` of fine-tuning, ``encoder_lr_factor`` of pretrained encoders (random weights learn at the
-        full rate), and what `prepare` was given.
+        full rate), ``n_encoders`` that a start trains (the seed of a cell chooses among them by its
+        remainder), and what `prepare` was given.
     folder : Path
     shared : Path
         Folder that `prepare` filled.
@@ -115,18 +116,19 @@ def _ingest_coarse(data: Path, folder: Path) -> dict[str, Any]:
     return found
 
 
-def _pretrain(archive: Archive, fixed: dict[str, Any], *, synthetic_frac: float) -> dict[str, Any]:
+def _pretrain(archive: Archive, fixed: dict[str, Any], *, synthetic_frac: float, seed: int) -> dict[str, Any]:
     is_rendered = archive.tiles().frame["origin"].eq("rendered")
     n_tiles = {0.0: int((~is_rendered).sum()), 1.0: int(is_rendered.sum())}.get(
         synthetic_frac, len(is_rendered)
     )
     sampling = SamplingConfig(synthetic_frac=synthetic_frac)
-    return _train_encoder(archive, fixed, n_tiles=n_tiles, steps=fixed["pretrain_steps"], sampling=sampling)
+    options = {"sampling": sampling, "seed": seed}
+    return _train_encoder(archive, fixed, n_tiles=n_tiles, steps=fixed["pretrain_steps"], **options)
 
 
-def _pretrain_coarse(archive: Archive, fixed: dict[str, Any], *, downscale: int) -> dict[str, Any]:
+def _pretrain_coarse(archive: Archive, fixed: dict[str, Any], *, downscale: int, seed: int) -> dict[str, Any]:
     """Pretrain on the tiles of one set, shrunk as its fields are for the segmentation."""
-    options = {"downscale": downscale, "batch_size": COARSE_BATCH}
+    options = {"downscale": downscale, "batch_size": COARSE_BATCH, "seed": seed}
     return _train_encoder(archive, fixed, n_tiles=len(archive.tiles()), steps=COARSE_STEPS, **options)
 
 
@@ -154,20 +156,25 @@ def _steps(fixed: dict[str, Any], shared: Path) -> Steps:
 
 
 def _pretrained(shared: Path, params: dict[str, Any]) -> str:
-    """Return the encoder of a start; the first cell that wants it trains it, the others wait.
+    """Return an encoder of a start; the first cell that wants it trains it, the others wait.
+
+    Two trainings that differ by their seed alone give encoders that differ, on a few labelled images, as much
+    as one image from the next: cells of several seeds share several encoders.
 
     Real tiles of a set that is trained on shrunk fields are its own, shrunk as much: what tells layers apart
     is not to be seen at full size.
     """
     start, item = params["start"], find_set(params["set"])
     downscale = _downscale(item) if start == "real" else 1
-    name = start if downscale == 1 else f"{start}_{item.name}"
+    seed = params["seed"] % params["n_encoders"]
+    name = f"{start}_{seed}" if downscale == 1 else f"{start}_{item.name}_{seed}"
 
     def work() -> dict[str, Any]:
         if downscale == 1:
             archive = wootz.open(shared / "archive")
-            return _pretrain(archive, params, synthetic_frac=PRETRAINED[start])
-        return _pretrain_coarse(wootz.open(shared / f"coarse_{item.name}"), params, downscale=downscale)
+            return _pretrain(archive, params, synthetic_frac=PRETRAINED[start], seed=seed)
+        archive = wootz.open(shared / f"coarse_{item.name}")
+        return _pretrain_coarse(archive, params, downscale=downscale, seed=seed)
 
     with alone(shared / f"{name}.lock", what=f"pretrains ({name})"):
         figures = _steps(params, shared).do(name, f"Pretraining ({name})", work)

@@ -28,8 +28,9 @@ def make_features(
     params : dict
         ``set``, ``features`` (random, a method of `wootz pretrain`, hand-made, or ``filters``: the filter
         bank of `wootz embed`), ``seed``, ``encoder``;
-        ``steps``, ``batch_size`` and ``precision`` of a training; ``own``: other options of some features, by
-        name, among them ``method`` where the name is none of a method, and ``block`` of the sampling.
+        ``steps``, ``epochs`` (at least so many of each), ``batch_size`` and ``precision`` of a training;
+        ``own``: other options of some features, by name, among them ``method`` where the name is none of a
+        method, and ``block`` of the sampling.
     folder : Path
         Of the training, which goes on where it was stopped.
 
@@ -80,7 +81,7 @@ def _options(tiles: TileSet, params: dict[str, Any], *, method: str, side_px: in
         method=method_options(method),
         encoder=params["encoder"],
         batch_size=batch_size,
-        epochs=-(-params["steps"] // (len(tiles) // batch_size)),
+        epochs=max(-(-params["steps"] // (len(tiles) // batch_size)), params.get("epochs", 0)),
         precision=params["precision"],
         seed=params["seed"],
     )
