@@ -134,6 +134,21 @@ def test_agreement_names_the_tiles_and_counts_artefacts_as_a_category():
     assert (found["disputed"], found["open"], found["n_settled"]) == ([2], [], 1)
 
 
+def test_labels_that_were_accepted_unseen_are_no_opinion():
+    adopted = {"verdict": "class:pore", "tiles": ["t2", "t3", "t4"]}
+    records = [
+        {"id": "a", "actor": "Ana", "op": "name", "class": "pore", "tiles": ["t0", "t1"]},
+        {"id": "b", "actor": "Ben", "op": "name", "class": "pore", "tiles": ["t0", "t2", "t3"]},
+        {"id": "c", "actor": "Ben", "op": "artefact", "tiles": ["t1", "t4"]},
+        {"id": "d", "actor": "Ana", "op": "adopt", "parts": [adopted]},
+        {"id": "e", "actor": "Ana", "op": "name", "class": "pore", "tiles": ["t3"]},  # looked after all
+    ]
+    found = agreement(opinions(replay(records, tile_ids=[f"t{i}" for i in range(5)]), n=5), np.arange(5))
+    (pair,) = found["pairs"]
+    assert (pair["n"], pair["n_same"], pair["rows"]) == (3, 2, [1])
+    assert found["open"] == [1, 4]  # what was accepted still waits to be settled
+
+
 def test_three_people_are_compared_where_all_three_judged():
     state = said(
         *(4, ("A", "p", [0, 1, 2, 3]), ("B", "p", [0, 1, 2]), ("B", "q", [3]), ("C", "q", [1, 2, 3]))

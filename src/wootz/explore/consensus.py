@@ -27,12 +27,15 @@ class Opinions:
         What was settled, 0 for nothing.
     words : list of str
         "", then "class:KEY", "artefact", "between".
+    looked : (P, N) bool
+        Whether the person judged the tile, and did not accept what a head said of it unseen.
     """
 
     people: tuple[str, ...]
     codes: np.ndarray
     settled: np.ndarray
     words: list[str]
+    looked: np.ndarray
 
     @property
     def disputed(self) -> np.ndarray:
@@ -54,7 +57,8 @@ def opinions(state: State, *, n: int) -> Opinions:
     """Gather what everybody says about the first `n` rows."""
     words = [""]
     number = {"": 0}
-    people, codes = [], []
+    people, codes, looked = [], [], []
+    unseen = state.unseen
     settled = np.zeros(n, np.int32)
     for name, expert in state.experts.items():
         for word in expert.verdicts.values:
@@ -67,12 +71,19 @@ def opinions(state: State, *, n: int) -> Opinions:
         elif own.any():
             people.append(name)
             codes.append(own)
-    stacked = np.stack(codes) if codes else np.zeros((0, n), np.int32)
-    return Opinions(tuple(people), stacked, settled, words)
+            looked.append((own > 0) & ~np.isin(expert.verdicts.written(n), unseen))
+    none = np.zeros((0, n), np.int32)
+    return Opinions(
+        tuple(people),
+        np.stack(codes) if codes else none,
+        settled,
+        words,
+        np.stack(looked) if looked else none > 0,
+    )
 
 
 def agreement(found: Opinions, images: np.ndarray) -> dict[str, Any]:
-    """Say how far people agree.
+    """Say how far people agree on what they looked at; labels accepted unseen are no opinion.
 
     Parameters
     ----------
@@ -83,11 +94,11 @@ def agreement(found: Opinions, images: np.ndarray) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``people``; ``pairs``: for each two of them ``people``, ``n`` tiles that both judged, ``n_same``,
+        ``people``; ``pairs``: for each two of them ``people``, ``n`` tiles that both looked at, ``n_same``,
         ``kappa``, ``low``, ``high`` (95 %) and the ``rows`` on which they differ; ``all``: the same of all
-        people on the tiles that all judged, by Fleiss' kappa, where there are three or more; ``disputed`` and
-        ``open`` (disputed and not settled) rows; ``n_settled``. A kappa is None where chance alone would
-        agree, or where there are too few images for an interval.
+        people on the tiles that all looked at, by Fleiss' kappa, where there are three or more; ``disputed``
+        and ``open`` (disputed and not settled) rows, accepted labels among them; ``n_settled``. A kappa is
+        None where chance alone would agree, or where there are too few images for an interval.
     """
     pairs = [_pair(found, i, j, images) for i, j in combinations(range(len(found.people)), 2)]
     disputed = found.disputed
@@ -102,7 +113,7 @@ def agreement(found: Opinions, images: np.ndarray) -> dict[str, Any]:
 
 
 def _pair(found: Opinions, i: int, j: int, images: np.ndarray) -> dict[str, Any]:
-    both = np.flatnonzero((found.codes[i] > 0) & (found.codes[j] > 0))
+    both = np.flatnonzero(found.looked[i] & found.looked[j])
     first, second = found.codes[i, both], found.codes[j, both]
     return {
         "people": [found.people[i], found.people[j]],
@@ -114,7 +125,7 @@ def _pair(found: Opinions, i: int, j: int, images: np.ndarray) -> dict[str, Any]
 
 
 def _everybody(found: Opinions, images: np.ndarray) -> dict[str, Any]:
-    shared = np.flatnonzero((found.codes > 0).all(axis=0))
+    shared = np.flatnonzero(found.looked.all(axis=0))
     codes = found.codes[:, shared]
     counts = np.stack([(codes == code).sum(axis=0) for code in range(1, len(found.words))], axis=1)
     same = (codes == codes[0]).all(axis=0)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wootz.explore.actions import ADOPT, ActionError
+from wootz.explore.actions import ActionError
 from wootz.explore.consensus import CONSENSUS
 from wootz.explore.labelcolumns import label_columns, voices
 from wootz.explore.notes import notes_by_tile, notes_frame
@@ -39,7 +39,6 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
         state = workspace.state
         classes = {key: about["name"] for key, about in state.classes().items()}
         when = {action.seq: action.record.get("when", "") for action in state.actions}
-        unseen = [action.seq for action in state.actions if action.op == ADOPT]
         parts = []
         for name in speakers(workspace) if expert is None else [expert]:
             codes, words = workspace.verdicts(name)
@@ -56,7 +55,7 @@ def labels_frame(workspace: Workspace, *, expert: str | None = None) -> pd.DataF
                 "verdict": ["class" if key else word for key, word in zip(keys, said, strict=True)],
                 "class": keys,
                 "class_name": [classes.get(key, key) for key in keys],
-                "seen": ((each > 0) & ~np.isin(each, unseen)).any(axis=0),
+                "seen": ((each > 0) & ~np.isin(each, state.unseen)).any(axis=0),
                 "seq": written,
                 "when": [when[seq] for seq in written],
             }

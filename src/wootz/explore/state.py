@@ -177,6 +177,11 @@ class State:
         slots = self.experts[actor].refused.get(class_key) if actor in self.experts else None
         return set(self._named(slots)) if slots is not None else set()
 
+    @property
+    def unseen(self) -> list[int]:
+        """Numbers of the actions by which labels of a head were accepted unseen."""
+        return [action.seq for action in self.actions if action.op == ADOPT]
+
     def classes(self) -> dict[str, dict[str, Any]]:
         """Give name, definition, colour and examples of each class, in the order of first definition.
 

@@ -11,7 +11,7 @@ import numpy as np
 from wootz.audits import draw_audit
 from wootz.classheads import ClassHead, fit_class_head
 from wootz.errors import WootzError
-from wootz.explore.actions import ADOPT, ActionError
+from wootz.explore.actions import ActionError
 from wootz.explore.auditing import audit_cards, audit_result, latest_audit
 from wootz.explore.state import BETWEEN, CLASS_PREFIX
 from wootz.explore.workspace import Workspace
@@ -210,7 +210,7 @@ class Trainer:
         with self.workspace.lock:
             codes, words = self.workspace.verdicts(expert)
             written = self.workspace.written(expert)
-            unseen = [action.seq for action in self.workspace.state.actions if action.op == ADOPT]
+            unseen = self.workspace.state.unseen
         labels = np.array(["" if word == BETWEEN else word for word in words], object)[codes]
         labels[np.isin(written, unseen)] = ""
         return labels, written
