@@ -1,8 +1,10 @@
 """Copying many windows out of memory-mapped fields into one batch.
 
 One `memcpy` per image row, compiled: 1.5 times as fast as slicing in a Python loop and 7 times as fast as
-numba's own slice assignment (measured with 256 windows of 128 px out of 0.5 GB). It releases the interpreter
-lock, so that a prefetch thread really reads beside the training loop.
+numba's own slice assignment (measured with 256 windows of 128 px out of 0.5 GB). Windows that reach over a
+border, as many do that have a margin, are mirrored in the same loop: 20 times as fast as by numpy's indexing
+(256 windows of 192 px out of fields of 512 px). It releases the interpreter lock, so that a prefetch thread
+really reads beside the training loop.
 """
 
 import os
@@ -43,18 +45,16 @@ class FieldPool:
             Field of each window.
         corners : (B, 2) int
             Row and column of each top-left corner. What reaches over the border is mirrored there.
-        out : (B, h, w) uint8 or uint16, C-contiguous
+        out : (B, h, w) uint8 or uint16
             Written in full. Fields of a smaller dtype are widened.
         """
         for number in np.unique(numbers[self._addresses[numbers] == 0]).tolist():
             self._take_in(number)
-        if out.flags.c_contiguous and self._copy(numbers, corners, out=out):
-            return
-        for i, number in enumerate(numbers.tolist()):
-            out[i] = window_with_mirror(self._fields[number], corners[i], size=out.shape[1:])
+        for i in self._copy(numbers, corners, out=out).tolist():
+            out[i] = window_with_mirror(self._fields[int(numbers[i])], corners[i], size=out.shape[1:])
 
-    def _copy(self, numbers: np.ndarray, corners: np.ndarray, *, out: np.ndarray) -> bool:
-        """Copy windows that lie inside fields of the dtype of `out`; stop and say False at any other.
+    def _copy(self, numbers: np.ndarray, corners: np.ndarray, *, out: np.ndarray) -> np.ndarray:
+        """Copy windows of fields of the dtype of `out`; give the numbers of those that were left.
 
         Each row of a window lies in another memory page and the time goes into waiting for memory, so that a
         few threads wait side by side. They take 64 windows at a time from one list, and nobody waits for a
@@ -64,23 +64,21 @@ class FieldPool:
 
         corners = np.ascontiguousarray(corners, np.int64)
         fields = (self._addresses, self._sizes)
-        target = (out.ctypes.data, *out.shape[1:], out.itemsize)
+        left = np.zeros(len(numbers), bool)
         firsts = iter(range(0, len(numbers), CHUNK))
 
-        def work() -> bool:
-            done = True
+        def work() -> None:
             for first in firsts:
                 chunk = (first, min(first + CHUNK, len(numbers)))
-                done &= copy_windows(numbers, corners, fields, target, chunk)
-            return done
+                copy_windows(numbers, corners, fields, (out, left), chunk)
 
         n_helpers = min(N_HELPERS, (len(numbers) - 1) // CHUNK)
         helpers = [_helpers().submit(work) for _ in range(n_helpers)]
-        done = work()
+        work()
         for helper in helpers:
             if not helper.cancel():
-                done &= helper.result()
-        return done
+                helper.result()
+        return np.flatnonzero(left)
 
     def _take_in(self, number: int) -> None:
         field = self._open_field(number)

@@ -25,27 +25,40 @@ def _memcpy(typing_context, target, source, n_bytes):  # noqa: ARG001
 
 
 def _copy_windows(numbers, corners, fields, target, chunk):
-    """Copy the windows of a chunk; stop and say False at one that leaves its field or differs in dtype.
+    """Copy the windows of a chunk; what reaches over the border of its field is mirrored out of the window.
 
-    `fields` is (address of each field; height, width and bytes per pixel of each), `target` (address of the
-    batch, height and width of a window, bytes per pixel), `chunk` (first window, one past the last).
+    `fields` is (address of each field; height, width and bytes per pixel of each), `target` (the batch
+    (B, h, w), and (B,) bool of windows that are left: of another dtype than the batch, or more than half
+    beyond the border), `chunk` (first window, one past the last).
     """
     addresses, sizes = fields
-    batch, height, width, itemsize = target
-    n_bytes = width * itemsize
+    out, left = target
+    height, width = out.shape[1:]
     for i in range(chunk[0], chunk[1]):
         number, row, col = numbers[i], corners[i, 0], corners[i, 1]
         field_height, field_width = sizes[number, 0], sizes[number, 1]
-        inside = row >= 0 and col >= 0 and row + height <= field_height and col + width <= field_width
-        if not inside or sizes[number, 2] != itemsize:
-            return False
-        start = addresses[number] + np.uint64((row * field_width + col) * itemsize)
-        to = np.uint64(batch + i * height * n_bytes)
-        for _ in range(height):
-            _memcpy(to, start, np.uint64(n_bytes))  # pyright: ignore[reportCallIssue]
-            start += np.uint64(field_width * itemsize)
-            to += np.uint64(n_bytes)
-    return True
+        top, bottom = max(0, -row), min(height, field_height - row)
+        first, last = max(0, -col), min(width, field_width - col)
+        far_rows = (top > 0 and 2 * top >= bottom) or 2 * (bottom - 1) - (height - 1) < top
+        far_cols = (first > 0 and 2 * first >= last) or 2 * (last - 1) - (width - 1) < first
+        if far_rows or far_cols or sizes[number, 2] != out.itemsize:
+            left[i] = True
+            continue
+        n_bytes = np.uint64((last - first) * out.itemsize)
+        pitch = np.uint64(field_width * out.itemsize)
+        start = addresses[number] + np.uint64(((row + top) * field_width + col + first) * out.itemsize)
+        for r in range(top, bottom):
+            to = np.uint64(out[i, r, first:].ctypes.data)
+            _memcpy(to, start, n_bytes)  # pyright: ignore[reportCallIssue]
+            start += pitch
+            for c in range(first):
+                out[i, r, c] = out[i, r, 2 * first - c]
+            for c in range(last, width):
+                out[i, r, c] = out[i, r, 2 * (last - 1) - c]
+        for r in range(top):
+            out[i, r] = out[i, 2 * top - r]
+        for r in range(bottom, height):
+            out[i, r] = out[i, 2 * (bottom - 1) - r]
 
 
 copy_windows = compiled(_copy_windows)

@@ -5,8 +5,10 @@ import json
 import math
 
 import pytest
+import torch
 
 from wootz.apps.studies import few_labels
+from wootz.encoders import load_encoder
 from wootz.errors import WootzError
 
 
@@ -23,22 +25,26 @@ def test_fewer_labels_are_among_more_and_seeds_differ():
 @pytest.mark.slow
 @pytest.mark.realdata
 def test_each_start_trains_and_is_scored(tmp_path, data_dir):
-    fixed = {"pretrain_steps": 1, "n_rendered": 16, "method": "simclr"}
+    fixed = {"pretrain_steps": 1, "n_encoders": 2, "n_rendered": 16, "method": "simclr"}
     shared = tmp_path / "shared"
     few_labels.prepare(fixed, shared, data=str(data_dir))
-    for start in ("random", "real", "synthetic", "real_and_synthetic"):
+    cells = [("random", 0), ("real", 2), ("synthetic", 0), ("synthetic", 1), ("real_and_synthetic", 0)]
+    for start, seed in cells:
         params = {
             "set": "super",
             "start": start,
             "n_labels": 1,
-            "seed": 0,
+            "seed": seed,
             "steps": 2,
             "encoder_lr_factor": 0.1,
         } | fixed
-        scores = few_labels.cell(params, tmp_path / start, shared=shared)
+        scores = few_labels.cell(params, tmp_path / f"{start}_{seed}", shared=shared)
         assert math.isfinite(scores["mean_iou"])
-    n_tiles = {
-        start: json.loads((shared / "steps" / f"{start}.json").read_text())["figures"]["n_tiles"]
-        for start in ("real", "synthetic", "real_and_synthetic")
+    trained = {
+        path.stem: json.loads(path.read_text())["figures"] for path in (shared / "steps").glob("*_[01].json")
     }
-    assert n_tiles["synthetic"] < n_tiles["real"] < n_tiles["real_and_synthetic"]
+    assert sorted(trained) == ["real_0", "real_and_synthetic_0", "synthetic_0", "synthetic_1"]
+    n_tiles = [trained[name]["n_tiles"] for name in ("synthetic_0", "real_0", "real_and_synthetic_0")]
+    assert n_tiles == sorted(set(n_tiles))
+    one, other = (load_encoder(shared / trained[f"synthetic_{i}"]["encoder"]).state_dict() for i in (0, 1))
+    assert any(not torch.equal(one[key], other[key]) for key in one)
