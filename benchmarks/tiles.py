@@ -4,6 +4,9 @@ Run ``python benchmarks/tiles.py [--megapixels 400]``. Synthetic fields go into 
 archive, as TIFF files, as one plain ``.npy`` of pre-cut tiles and as PNG tiles; each is then read in random
 batches of 256 windows of 128 px, in turns, from a warm cache. The last line is JSON: ``ratio`` is our rate
 over that of the plain memory-mapped tiles (which give no overlap, margin or other size), higher is better.
+``ratio_margin``: windows with a margin of 32 px, against slices of fields in memory that numpy mirrored at
+their borders beforehand. ``ratio_shrunk``: tiles of 768 px, scaled and shrunk sixfold, 32 at a time, against
+the same by numpy (scaled by wootz, mean of blocks).
 """
 
 import argparse
@@ -20,11 +23,14 @@ import tifffile
 from PIL import Image
 
 from wootz.archive import Archive
+from wootz.coarser import coarser
 from wootz.fields import NewField
 from wootz.progress import say
 
 TILE_PX = 128
 BATCH = 256
+MARGIN_PX = 32
+LARGE_PX, LARGE_STRIDE_PX, FACTOR, LARGE_BATCH = 768, 128, 6, 32
 FIELD_PX = (1024, 1280)
 PNG_FIELDS = 4
 
@@ -73,20 +79,57 @@ def readers(folder: Path, archive: Archive, windows: np.ndarray) -> dict[str, Re
     return {"archive": tiles.read, "memmap": lambda rows: plain[rows], "tiff": tiff_windows, "png": png_tiles}
 
 
-def measure(ways: dict[str, Reader], n_tiles: int, *, rng: np.random.Generator) -> dict[str, list[float]]:
+def readers_with_margin(archive: Archive, fields: list[np.ndarray], windows: np.ndarray) -> dict[str, Reader]:
+    """Build two readers of windows with a margin: (B, 192, 192) uint8."""
+    tiles = archive.tiles(size_px=TILE_PX)
+    padded = [np.pad(field, MARGIN_PX, mode="reflect") for field in fields]
+    side = TILE_PX + 2 * MARGIN_PX
+
+    def slices(rows: np.ndarray) -> np.ndarray:
+        return np.stack([padded[i][r : r + side, c : c + side] for i, r, c in windows[rows].tolist()])
+
+    return {"margin": lambda rows: tiles.read(rows, MARGIN_PX), "padded": slices}
+
+
+def readers_that_shrink(archive: Archive) -> tuple[dict[str, Reader], int]:
+    """Build two readers of large tiles that are shrunk, (B, 128, 128) float32, and count the tiles."""
+    tiles = archive.tiles(size_px=LARGE_PX, stride_px=LARGE_STRIDE_PX)
+    side = LARGE_PX // FACTOR
+
+    def block_means(rows: np.ndarray) -> np.ndarray:
+        return tiles.scaled(rows).reshape(len(rows), side, FACTOR, side, FACTOR).mean(axis=(2, 4))
+
+    return {"shrunk": coarser(tiles, FACTOR).scaled, "blocks": block_means}, len(tiles)
+
+
+def measure(
+    ways: dict[str, Reader],
+    n_tiles: int,
+    *,
+    rng: np.random.Generator,
+    batch: int = BATCH,
+    n_batches: int = 40,
+) -> dict[str, list[float]]:
     """Time the ways in turns, so that all of them meet the same neighbours on the machine: tiles/s."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
-    for read in ways.values():
-        read(np.arange(n_tiles) if read is not ways["png"] else np.arange(BATCH))  # warm cache, compiled
+    for name, read in ways.items():
+        for start in range(0, batch if name == "png" else n_tiles, batch):
+            read(np.arange(start, min(start + batch, n_tiles)))  # warm cache, compiled
     for _ in range(15):
-        batches = [rng.integers(0, n_tiles, BATCH) for _ in range(40)]
+        batches = [rng.integers(0, n_tiles, batch) for _ in range(n_batches)]
         for name, read in ways.items():
             some = batches[:1] if name == "png" else batches
             start = time.perf_counter()
             for rows in some:
                 read(rows)
-            rates[name].append(len(some) * BATCH / (time.perf_counter() - start))
+            rates[name].append(len(some) * batch / (time.perf_counter() - start))
     return rates
+
+
+def ratio(rates: dict[str, list[float]], ours: str, other: str) -> tuple[float, list[float]]:
+    """Give the median ratio of two rates over the rounds, and its range."""
+    found = [a / b for a, b in zip(rates[ours], rates[other], strict=True)]
+    return round(statistics.median(found), 3), [round(min(found), 3), round(max(found), 3)]
 
 
 def main() -> None:
@@ -96,20 +139,34 @@ def main() -> None:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="wootz-bench-") as name:
         folder = Path(name)
-        archive, windows = write_all(folder, make_fields(n_fields, rng=rng))
+        fields = make_fields(n_fields, rng=rng)
+        archive, windows = write_all(folder, fields)
         ways = readers(folder, archive, windows)
         rows = rng.integers(0, len(windows), BATCH)
         for way in ("memmap", "tiff"):
             np.testing.assert_array_equal(ways["archive"](rows), ways[way](rows))
         rates = measure(ways, len(windows), rng=rng)
+        ways = readers_with_margin(archive, fields, windows)
+        np.testing.assert_array_equal(ways["margin"](rows), ways["padded"](rows))
+        rates |= measure(ways, len(windows), rng=rng)
+        del ways, fields
+        ways, n_large = readers_that_shrink(archive)
+        np.testing.assert_allclose(
+            ways["shrunk"](rows[:9] % n_large), ways["blocks"](rows[:9] % n_large), atol=1e-6
+        )
+        rates |= measure(ways, n_large, rng=rng, batch=LARGE_BATCH, n_batches=2)
     middle = {way: statistics.median(values) for way, values in rates.items()}
     for way, rate in middle.items():
-        say(f"{way:8} {rate:10,.0f} tiles/s, {rate / middle['memmap']:.4f} of the memmap")
-    ratios = [a / b for a, b in zip(rates["archive"], rates["memmap"], strict=True)]
+        say(f"{way:8} {rate:10,.0f} tiles/s")
+    (plain, range_), (margin, _), (shrunk, _) = (
+        ratio(rates, *pair) for pair in (("archive", "memmap"), ("margin", "padded"), ("shrunk", "blocks"))
+    )
     result = {
         "benchmark": "tiles",
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+        "ratio": plain,
+        "ratio_range": range_,
+        "ratio_margin": margin,
+        "ratio_shrunk": shrunk,
         "tiles_per_s": {way: round(rate) for way, rate in middle.items()},
         "n_tiles": len(windows),
         "cpus": os.cpu_count(),
