@@ -96,6 +96,7 @@ def test_test_fields_are_never_read_in_training(archive, monkeypatch):
 def test_which_fields_are_chosen(archive):
     ids = list(archive.images["image_id"])
     assert choose_labelled(archive, segment_config(), scheme="phases") == (ids[:3], ids[3:4])
+    assert choose_labelled(archive, segment_config(use_val=False), scheme="phases") == (ids[:3], [])
     two, _ = choose_labelled(archive, segment_config(n_labels=2), scheme="phases")
     assert len(two) == 2
     assert set(two) < set(ids[:3])
@@ -104,6 +105,21 @@ def test_which_fields_are_chosen(archive):
     assert named == ([ids[3], ids[0]], [])
     archive.set_image_column("split", ids, [""] * 6)
     assert choose_labelled(archive, segment_config(), scheme="phases") == (ids, [])
+
+
+def test_without_val_the_last_step_is_kept_and_no_other_mask_is_read(archive, monkeypatch):
+    train = set(archive.images["image_id"][:3])
+    mask = Archive.mask
+
+    def watched(self, image_id, **options):
+        assert image_id in train
+        return mask(self, image_id, **options)
+
+    monkeypatch.setattr(Archive, "mask", watched)
+    cfg = segment_config(use_val=False)
+    cfg.task.steps, cfg.task.validate_every = 4, 2
+    scores = finetune(archive, cfg, run=start(archive, "finetune")).scores
+    assert (scores["best_step"], scores["n_val"], "val" in scores) == (4, 0, False)
 
 
 def test_anomaly_from_normal_fields_to_flags(archive, tmp_path):

@@ -123,6 +123,9 @@ class FinetuneConfig:
     scheme: str = option("", "scheme of the masks; empty: the only one of the archive")
     images: list[str] = option([], "image ids to train on; empty: split train, or all without splits")
     n_labels: int | None = option(None, "use only this many training fields, drawn with the seed")
+    use_val: bool = option(
+        True, "labelled fields of split val choose the step of a segmentation; no: the last"
+    )
     seed: int = option(0, "seed of weights, crops and augmentation")
     precision: str = option("auto", "auto, bf16 (fast on new hardware) or float32 (exact)")
     device: str = option("auto", "auto, cpu or cuda")

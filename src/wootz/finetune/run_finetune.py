@@ -93,7 +93,7 @@ def check_images(archive: Any, images: list[str]) -> None:
 
 
 def choose_labelled(archive: Any, cfg: FinetuneConfig, *, scheme: str) -> tuple[list[str], list[str]]:
-    """Return the image ids to train on and those that choose the step."""
+    """Return the image ids to train on and those that choose the step, none of them without `use_val`."""
     check_images(archive, cfg.images)
     annotated = archive.annotations
     with_mask = set(annotated.loc[annotated["scheme"] == scheme, "image_id"])
@@ -113,7 +113,7 @@ def choose_labelled(archive: Any, cfg: FinetuneConfig, *, scheme: str) -> tuple[
     if cfg.n_labels is not None and cfg.n_labels < len(train):
         rng = np.random.default_rng(cfg.seed)
         train = [train[i] for i in sorted(rng.permutation(len(train))[: cfg.n_labels])]
-    return train, [i for i in val if i not in train]
+    return train, [i for i in val if i not in train] if cfg.use_val else []
 
 
 def _finetune_segment(archive: Any, cfg: FinetuneConfig, *, source: str, run: Any) -> FinetuneReport:

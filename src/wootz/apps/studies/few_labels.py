@@ -1,7 +1,8 @@
 """Few labels: what pretraining without labels saves, on real, rendered or both kinds of tiles.
 
 Each start of the same network on 1, 2, 4 and 8 labelled images of three public sets. The labelled images of a
-seed are the same for every start, and those of fewer labels are among those of more.
+seed are the same for every start, and those of fewer labels are among those of more. No other label is used:
+the last step is kept, for nobody with one labelled image has another to choose the step by.
 """
 
 from pathlib import Path
@@ -76,7 +77,9 @@ def cell(params: dict[str, Any], folder: Path, *, shared: Path) -> dict[str, Any
         else:
             encoder = _pretrained(shared, params)
             changes["encoder_lr_factor"] = params["encoder_lr_factor"]
-        masks = segment_wootz(archive, item, images=images, encoder=encoder, seed=seed, **changes)
+        masks = segment_wootz(
+            archive, item, images=images, encoder=encoder, seed=seed, use_val=False, **changes
+        )
     return score_masks(archive, item, masks)
 
 

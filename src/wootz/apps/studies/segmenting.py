@@ -42,7 +42,14 @@ def segment_quick_pick(
 
 
 def segment_wootz(
-    archive: Archive, item: MicrographSet, *, images: list[str], encoder: str, seed: int, **changes: Any
+    archive: Archive,
+    item: MicrographSet,
+    *,
+    images: list[str],
+    encoder: str,
+    seed: int,
+    use_val: bool = True,
+    **changes: Any,
 ) -> dict[str, np.ndarray]:
     """Fine-tune an encoder on labelled images and return the masks of the test images by image id.
 
@@ -55,13 +62,17 @@ def segment_wootz(
     encoder : str
         Checkpoint, or ``random:NAME``.
     seed : int
+    use_val : bool
+        Whether the labelled images of split val choose the step; otherwise the last is kept.
     **changes
         Options of `SegmentConfig` that differ from the set's own.
     """
     from wootz.finetune import FinetuneConfig, SegmentConfig, load_segmenter
 
     task = SegmentConfig(**WEIGHTS | item.segment | changes)
-    options = FinetuneConfig(task=task, encoder=encoder, scheme=item.name, images=images, seed=seed)
+    options = FinetuneConfig(
+        task=task, encoder=encoder, scheme=item.name, images=images, seed=seed, use_val=use_val
+    )
     head = load_segmenter(chain.finetune(archive, options).checkpoint)
     # not through the archive, which keeps one prediction per image: cells may run side by side
     test = image_ids(archive, item, ("test",))
