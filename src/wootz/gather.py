@@ -51,7 +51,8 @@ class FieldPool:
         for number in np.unique(numbers[self._addresses[numbers] == 0]).tolist():
             self._take_in(number)
         for i in self._copy(numbers, corners, out=out).tolist():
-            out[i] = window_with_mirror(self._fields[int(numbers[i])], corners[i], size=out.shape[1:])
+            field = self._fields[int(numbers[i])]
+            out[i] = window_with_mirror(field, corners[i].tolist(), size=out.shape[1:])
 
     def _copy(self, numbers: np.ndarray, corners: np.ndarray, *, out: np.ndarray) -> np.ndarray:
         """Copy windows of fields of the dtype of `out`; give the numbers of those that were left.

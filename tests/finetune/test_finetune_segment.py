@@ -158,6 +158,28 @@ def test_encoder_lr_factor_zero_freezes_the_encoder(tmp_path, rng):
     assert torch.equal(network.encoder.layer1[0].conv1.weight, fresh.layer1[0].conv1.weight)
 
 
+@pytest.mark.parametrize(
+    ("start", "n_fields", "asked", "expected"),
+    [
+        ("pretrained", 2, None, 0.1),
+        ("pretrained", 3, None, 1.0),
+        ("random", 2, None, 1.0),
+        ("pretrained", 2, 0.5, 0.5),
+    ],
+)
+def test_a_pretrained_encoder_learns_slowly_from_few_fields(tmp_path, rng, start, n_fields, asked, expected):
+    encoder = build_encoder("small", generator_seed=5)
+    save_encoder(tmp_path / "encoder.pt", encoder, provenance={})
+    source = "random:small" if start == "random" else str(tmp_path / "encoder.pt")
+    cfg = small_config(steps=1, encoder_lr_factor=asked, weight_decay=0.0)
+    result = train(some_fields(rng, n_fields), cfg, tmp_path / "run", encoder=source)
+    assert load_segmenter(result.checkpoint).provenance["task"]["encoder_lr_factor"] == expected
+    assert cfg.encoder_lr_factor is asked
+    content = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)
+    slow, fast = (group["base_lr"] for group in content["optimizer_states"][0]["param_groups"])
+    assert slow == pytest.approx(expected * fast)
+
+
 @pytest.mark.parametrize("shape", [(32, 32), (70, 45), (9, 100), (5, 5)])
 @pytest.mark.parametrize("downscale", [1, 3])
 def test_probabilities_of_any_size_sum_to_one(untrained, rng, shape, downscale):

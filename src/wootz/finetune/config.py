@@ -19,9 +19,10 @@ class SegmentConfig:
     crop_px: int = option(256, "side of a crop and of a prediction window, after downscale", unit="px")
     downscale: int = option(1, "shrink fields by this whole factor first, so that a crop sees more context")
     lr: float = option(1e-3, "peak learning rate of AdamW's one-cycle schedule")
-    encoder_lr_factor: float = option(
-        1.0,
-        "learning rate of the encoder over the decoder's; 0.1 for a pretrained one with a label or two",
+    encoder_lr_factor: float | None = option(
+        None,
+        "learning rate of the encoder over the decoder's; none: 0.1 for a pretrained one with one or two "
+        "labelled fields, else 1",
         unit="in [0, 1]",
     )
     weight_decay: float = option(1e-2, "weight decay of AdamW")
@@ -54,8 +55,10 @@ class SegmentConfig:
         check_range("task.elastic", self.elastic, 0.0, 0.2)
         check_range("task.weight_decay", self.weight_decay, 0.0, 1.0)
         check_range("task.average_decay", self.average_decay, 0.0, 0.9999)
-        for key in ("encoder_lr_factor", "inversion", "plain_prob"):
+        for key in ("inversion", "plain_prob"):
             check_range(f"task.{key}", getattr(self, key), 0.0, 1.0)
+        if self.encoder_lr_factor is not None:
+            check_range("task.encoder_lr_factor", self.encoder_lr_factor, 0.0, 1.0)
         if self.max_minutes is not None:
             check_range("task.max_minutes", self.max_minutes, 0.0)
 

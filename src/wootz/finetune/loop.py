@@ -113,7 +113,8 @@ class SegmentTraining(LightningModule):
         self.best_step, self.best_score = 0, -math.inf
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        lr, factor = self.cfg.lr, self.cfg.encoder_lr_factor
+        lr = self.cfg.lr
+        factor = 1.0 if self.cfg.encoder_lr_factor is None else self.cfg.encoder_lr_factor
         others = [*self.network.decoder.parameters(), *self.network.head.parameters()]
         groups = [
             {"params": list(self.network.encoder.parameters()), "base_lr": lr * factor, "lr": lr * factor},

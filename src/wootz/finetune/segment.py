@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from wootz.storage import fingerprint
 from wootz.training import History, build_trainer, device_name, fit, use_bf16
 
 Labelled = tuple[list[np.ndarray], list[np.ndarray]]
+FEW_FIELDS, SLOW_ENCODER = 2, 0.1
+"""With so few labelled fields a pretrained encoder learns at this share of the rate (few_labels.md)."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def train_segmenter(
     """
     n_classes = len(class_names)
     _check_labels(fields, masks, n_classes=n_classes)
+    cfg = replace(cfg, encoder_lr_factor=_encoder_lr_factor(cfg, encoder=encoder, n_fields=len(fields)))
     bf16 = use_bf16(precision, device=device or device_name())
     count = None
     if val is not None:
@@ -135,6 +138,12 @@ def train_segmenter(
         best_step=loop.best_step,
         seconds=history.seconds,
     )
+
+
+def _encoder_lr_factor(cfg: SegmentConfig, *, encoder: str, n_fields: int) -> float:
+    if cfg.encoder_lr_factor is not None:
+        return cfg.encoder_lr_factor
+    return SLOW_ENCODER if n_fields <= FEW_FIELDS and not encoder.startswith("random:") else 1.0
 
 
 def _fit(
