@@ -76,7 +76,7 @@ def _block_means(
     """Average blocks of what each grey level is on the scale of its tile.
 
     Lines are summed column by column (a loop that vectorises), then the columns of each block. Looking each
-    level up is ten times as fast as bringing all pixels onto the scale first: at a factor of six a batch
+    level up is eight times as fast as bringing all pixels onto the scale first: at a factor of six a batch
     holds 36 times the pixels that it gives.
     """
     sums = np.empty(pixels.shape[2], np.float32)
