@@ -106,6 +106,8 @@ def _draw(
             capsize=2,
             label=", ".join(f"{k} {v}" for k, v in zip(series_keys, series, strict=True)),
         )
+    if numeric:  # also where a panel lacks the cells of some level
+        axis.set_xlim(min(place.values()) - 0.05 * span, max(place.values()) + 0.05 * span)
     if numeric and len(place) <= MAX_TICKS:
         axis.set_xticks(list(place.values()), [str(v) for v in place])
     if not numeric:
