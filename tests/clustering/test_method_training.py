@@ -197,12 +197,15 @@ def test_textures_are_told_apart(tmp_path, name):
         changes = {"epochs": 8, "batch_size": 32, "lr": 0.02, "n_labels": 12}
     tiles, method = DrawnTiles(192), dataclasses.replace(METHODS[name], **changes)
 
-    def score(seed):
-        found, _ = train_and_group(tiles, method, folder=tmp_path / str(seed), seed=seed)
+    def score(seed, **more):
+        chosen = dataclasses.replace(method, **more)
+        found, _ = train_and_group(tiles, chosen, folder=tmp_path / f"{seed} {more}", seed=seed)
         return adjusted_rand_score(tiles.truth, found.labels)
 
-    if name == "dac":  # from random weights the seed decides: 0.51, 0.90, 0.90, 0.55 here
-        assert np.median([score(seed) for seed in range(3)]) > 0.6
+    if name == "dac":  # from random weights the seed decides, and the machine: 0.48 to 0.90
+        trained = np.median([score(seed) for seed in range(5)])
+        assert trained > 0.5
+        assert trained > np.median([score(seed, epochs=1) for seed in range(5)]) + 0.1
     else:
         assert score(0) > 0.9
 
