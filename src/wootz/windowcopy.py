@@ -34,6 +34,7 @@ def _copy_windows(numbers, corners, fields, target, chunk):
     addresses, sizes = fields
     out, left = target
     height, width = out.shape[1:]
+    batch = np.uint64(out.ctypes.data)
     for i in range(chunk[0], chunk[1]):
         number, row, col = numbers[i], corners[i, 0], corners[i, 1]
         field_height, field_width = sizes[number, 0], sizes[number, 1]
@@ -47,10 +48,11 @@ def _copy_windows(numbers, corners, fields, target, chunk):
         n_bytes = np.uint64((last - first) * out.itemsize)
         pitch = np.uint64(field_width * out.itemsize)
         start = addresses[number] + np.uint64(((row + top) * field_width + col + first) * out.itemsize)
+        to = batch + np.uint64(i * out.strides[0] + top * out.strides[1] + first * out.itemsize)
         for r in range(top, bottom):
-            to = np.uint64(out[i, r, first:].ctypes.data)
             _memcpy(to, start, n_bytes)  # pyright: ignore[reportCallIssue]
             start += pitch
+            to += np.uint64(out.strides[1])
             for c in range(first):
                 out[i, r, c] = out[i, r, 2 * first - c]
             for c in range(last, width):
